@@ -1,0 +1,23 @@
+# Everything comes from Debian 12's packages; docs/adr/ says what each is for.
+find_package(Boost 1.81 REQUIRED COMPONENTS context json)
+find_package(OpenSSL 3 REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(CURL REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(fmt REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(prometheus-cpp REQUIRED COMPONENTS core)
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(BROTLI REQUIRED IMPORTED_TARGET libbrotlienc libbrotlidec)
+pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
+find_package(CLI11 REQUIRED)
+
+add_library(holdfast_dependencies INTERFACE)
+target_link_libraries(holdfast_dependencies INTERFACE Boost::context Boost::json OpenSSL::SSL OpenSSL::Crypto
+  SQLite::SQLite3 CURL::libcurl ZLIB::ZLIB fmt::fmt yaml-cpp prometheus-cpp::core PkgConfig::BROTLI
+  PkgConfig::SODIUM Threads::Threads)
+
+if(HOLDFAST_TESTS OR NOT DEFINED HOLDFAST_TESTS)
+  find_package(GTest REQUIRED)
+endif()

@@ -1,0 +1,32 @@
+# Compiler flags, and the tools that make a build quick where they are installed.
+find_program(CCACHE ccache)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}
+                                  CCACHE_NOHASHDIR=1 ${CCACHE})
+endif()
+find_program(MOLD mold)
+if(MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+option(HOLDFAST_WERROR "Warnings are errors" ON)
+set(HOLDFAST_SANITIZER "" CACHE STRING "address (with undefined) or thread; empty for none")
+
+add_library(holdfast_settings INTERFACE)
+target_compile_options(holdfast_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor
+  -Wimplicit-fallthrough $<$<BOOL:${HOLDFAST_WERROR}>:-Werror>)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports false positives of these at -O2 inside libstdc++ and Boost.
+  target_compile_options(holdfast_settings INTERFACE -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
+    -Wno-array-bounds -Wno-dangling-pointer -Wno-missing-field-initializers -Wno-nonnull)
+else()
+  target_compile_options(holdfast_settings INTERFACE -Wno-missing-field-initializers)
+endif()
+if(HOLDFAST_SANITIZER STREQUAL "address")
+  target_compile_options(holdfast_settings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all
+                                                     -fno-omit-frame-pointer)
+  target_link_options(holdfast_settings INTERFACE -fsanitize=address,undefined)
+elseif(HOLDFAST_SANITIZER STREQUAL "thread")
+  target_compile_options(holdfast_settings INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
+  target_link_options(holdfast_settings INTERFACE -fsanitize=thread)
+endif()
