@@ -50,6 +50,16 @@ class Context {
   [[nodiscard]] Context with_request_id(std::string request_id) const;
   [[nodiscard]] Context with_priority(Priority priority) const;
 
+  /// All that an arriving request brings, set at once: one allocation instead of five.
+  struct Request {
+    Instant deadline = kNever;  ///< the earlier of it and this Context's holds
+    runtime::CancellationToken cancellation;
+    observe::TraceContext trace;
+    std::string request_id;
+    Priority priority = Priority::normal;
+  };
+  [[nodiscard]] Context for_request(Request request) const;
+
   /// For work that must finish although the caller has stopped waiting (a compensation, a rollback):
   /// same trace and principal, no deadline and no cancellation. Give it a timeout of its own.
   [[nodiscard]] Context detached() const;

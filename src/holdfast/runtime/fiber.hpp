@@ -24,8 +24,9 @@ namespace holdfast::runtime {
 /// How a wait ended.
 enum class Woken : std::uint8_t { by_event, by_deadline, by_cancellation };
 
-/// A Waker for the *next* park() of the calling fiber. Hand it out, then park. Aborts outside a fiber.
-Waker prepare_wait() noexcept;
+/// A Waker for the *next* park() of the calling fiber. Hand it out, then park. Throws Error(internal)
+/// where nothing may wait: outside a fiber, and inside a NoWaitScope; the message names `doing` and it.
+Waker prepare_wait(const char* doing = "waiting");
 
 /// The one way to wait. Gives the loop to others until the Waker of prepare_wait() is woken, the
 /// Context's deadline passes, or it is cancelled, whichever is first; a wake that came between
@@ -49,15 +50,16 @@ void yield() noexcept;
 /// Whether the caller runs on a fiber (and so may wait).
 bool on_fiber() noexcept;
 
-/// The open transaction's name, or null: nothing but the transaction may wait inside it.
-/// Set by sql/ for the time of a body; park() treats a wait meanwhile as a broken invariant.
+/// While it lives, a wait on this thread is refused: sql/ holds one around a transaction's body, where
+/// a remote call would keep the database from everybody else.
 class NoWaitScope {
  public:
+  /// `reason` completes "waiting for x is refused inside ..."; it must outlive the scope.
   explicit NoWaitScope(const char* reason) noexcept;
   ~NoWaitScope();
   NoWaitScope(const NoWaitScope&) = delete;
   NoWaitScope& operator=(const NoWaitScope&) = delete;
-  /// The innermost scope's reason on this fiber or thread; null outside of any.
+  /// The innermost scope's reason on this thread; null outside of any.
   static const char* current() noexcept;
 
  private:

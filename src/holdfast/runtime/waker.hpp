@@ -21,6 +21,7 @@ class Waker {
   void wake() const noexcept;
 
   explicit operator bool() const noexcept { return fiber_ != nullptr; }
+  friend bool operator==(const Waker&, const Waker&) = default;
 
  private:
   friend void wake_all(std::span<const Waker> wakers) noexcept;
