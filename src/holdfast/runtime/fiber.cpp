@@ -51,7 +51,7 @@ Fiber::Fiber(Loop::State& owner, std::size_t stack_bytes)
   boost::context::stack_context where;
   where.sp = stack.top();
   where.size = stack.bytes();
-  context = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.top(), stack.bytes(), where),
+  context.value = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.top(), stack.bytes(), where),
                                   BorrowedStack{},
                                   [this](boost::context::fiber&& back) { return run(std::move(back)); });
 }
@@ -59,7 +59,7 @@ Fiber::Fiber(Loop::State& owner, std::size_t stack_bytes)
 boost::context::fiber Fiber::run(boost::context::fiber&& loop_context) {
   sanitized.arrived(*loop.own_stack);
   loop.loop_context = std::move(loop_context);
-  while (!retire) {
+  for (;;) {  // a stack is left for good only with its Loop, from outside
     body();
     body = nullptr;
     alive = false;
@@ -68,8 +68,6 @@ boost::context::fiber Fiber::run(boost::context::fiber&& loop_context) {
     loop.fibers_alive.fetch_sub(1, std::memory_order_relaxed);
     loop.leave_fiber();
   }
-  sanitized.leaving(*loop.own_stack, true);
-  return std::move(loop.loop_context);
 }
 
 bool Loop::State::spawn(const char* name, std::function<void()> body) {
@@ -97,7 +95,7 @@ void Loop::State::resume(Fiber& fiber) {
   current = &fiber;
   pulse(fiber.name.load(std::memory_order_relaxed));
   own_stack->leaving(fiber.sanitized);
-  fiber.context = std::move(fiber.context).resume();
+  fiber.context.value = std::move(fiber.context.value).resume();
   own_stack->arrived(fiber.sanitized);
   current = nullptr;
 }

@@ -79,12 +79,6 @@ Loop::State::State(Runtime& owner, const Runtime::Options& opts, const Clock& cl
 }
 
 Loop::State::~State() {
-  for (auto& fiber : fibers) {
-    if (!fiber->alive) continue;
-    // Nobody is left to wake it, and unwinding it here would run its destructors against a dead
-    // system: its stack is given up instead. Runtime::run() has said so on standard error.
-    [[maybe_unused]] auto* given_up = fiber.release();
-  }
   ::close(event_fd);
   ::close(epoll_fd);
 }
@@ -98,11 +92,6 @@ void Loop::State::run() {
     fire_timers();
     run_ready();
     poll();
-  }
-  for (const auto& fiber : fibers) {  // let idle ones leave their stacks; the rest have nobody left to wake them
-    if (fiber->alive || !fiber->context) continue;
-    fiber->retire = true;
-    resume(*fiber);
   }
   current_loop = nullptr;
 }

@@ -22,6 +22,16 @@ struct FiberMark {
   Instant started;
 };
 
+/// Where a fiber was left; empty while it runs. Never destroyed: boost::context would unwind the stack,
+/// and ours are either idle, with nothing on them, or given up on purpose at the very end.
+union SuspendedContext {
+  boost::context::fiber value;
+  SuspendedContext() : value() {}
+  ~SuspendedContext() {}
+  SuspendedContext(const SuspendedContext&) = delete;
+  SuspendedContext& operator=(const SuspendedContext&) = delete;
+};
+
 /// A stack and what runs on it. It outlives the function it runs: finished ones are pooled and given
 /// the next function, and none is freed before its Loop, so that a late Waker finds a stale ticket and
 /// not freed memory.
@@ -32,7 +42,7 @@ class Fiber {
   Loop::State& loop;
   Stack stack;
   SanitizedStack sanitized;
-  boost::context::fiber context;  // where it was left; empty while it runs
+  SuspendedContext context;
   std::function<void()> body;
   std::atomic<const char*> name{nullptr};  // null while it is pooled
   std::atomic<const char*> waiting_at{nullptr};
@@ -42,7 +52,6 @@ class Fiber {
   bool woken_early = false;  // woken between prepare_wait() and park()
   Woken woken = Woken::by_event;
   bool alive = false;
-  bool retire = false;  // asked to leave its stack for good
   Timer deadline;
 
   FiberMark mark() const noexcept {

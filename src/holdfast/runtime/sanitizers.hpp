@@ -56,10 +56,11 @@ class SanitizedStack {
   SanitizedStack(const SanitizedStack&) = delete;
   SanitizedStack& operator=(const SanitizedStack&) = delete;
 
-  /// Call on this stack right before switching to `to`; `for_good` when this stack ends here.
-  void leaving([[maybe_unused]] SanitizedStack& to, [[maybe_unused]] bool for_good = false) noexcept {
+  /// Call on this stack right before switching to `to`. Inlined always: a call's own entry and exit would
+  /// land on two different shadow stacks.
+  [[gnu::always_inline]] void leaving([[maybe_unused]] SanitizedStack& to) noexcept {
 #ifdef HOLDFAST_ASAN
-    __sanitizer_start_switch_fiber(for_good ? nullptr : &fake_stack_, to.bottom_, to.bytes_);
+    __sanitizer_start_switch_fiber(&fake_stack_, to.bottom_, to.bytes_);
 #endif
 #ifdef HOLDFAST_TSAN
     __tsan_switch_to_fiber(to.tsan_, 0);
@@ -67,7 +68,7 @@ class SanitizedStack {
   }
 
   /// Call on this stack right after having been switched to from `from`.
-  void arrived([[maybe_unused]] SanitizedStack& from) noexcept {
+  [[gnu::always_inline]] void arrived([[maybe_unused]] SanitizedStack& from) noexcept {
 #ifdef HOLDFAST_ASAN
     __sanitizer_finish_switch_fiber(fake_stack_, &from.bottom_, &from.bytes_);
 #endif
