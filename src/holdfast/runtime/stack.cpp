@@ -4,6 +4,11 @@
 #include <unistd.h>
 
 #include "holdfast/base/error.hpp"
+#include "holdfast/runtime/sanitizers.hpp"
+
+#ifdef HOLDFAST_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace holdfast::runtime {
 
@@ -22,6 +27,9 @@ Stack::Stack(std::size_t bytes) {
 }
 
 Stack::~Stack() {
+#ifdef HOLDFAST_ASAN
+  __asan_unpoison_memory_region(usable_, bytes_);  // frames that were never left marked it; the next mapping is new
+#endif
   const auto guard = static_cast<std::size_t>(static_cast<char*>(usable_) - static_cast<char*>(mapping_));
   ::munmap(mapping_, bytes_ + guard);
 }
