@@ -10,13 +10,9 @@ find_package(prometheus-cpp REQUIRED COMPONENTS core)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(BROTLI REQUIRED IMPORTED_TARGET libbrotlienc libbrotlidec)
-pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
-find_package(CLI11 REQUIRED)
-
 add_library(holdfast_dependencies INTERFACE)
 target_link_libraries(holdfast_dependencies INTERFACE Boost::context Boost::json OpenSSL::SSL OpenSSL::Crypto
-  SQLite::SQLite3 CURL::libcurl ZLIB::ZLIB fmt::fmt yaml-cpp prometheus-cpp::core PkgConfig::BROTLI
-  PkgConfig::SODIUM Threads::Threads)
+  SQLite::SQLite3 CURL::libcurl ZLIB::ZLIB fmt::fmt yaml-cpp prometheus-cpp::core PkgConfig::BROTLI Threads::Threads)
 
 if(HOLDFAST_TESTS OR NOT DEFINED HOLDFAST_TESTS)
   find_package(GTest REQUIRED)

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "holdfast/base/invariant.hpp"
-#include "holdfast/runtime/loop_state.hpp"
+#include "holdfast/runtime/internal/loop_state.hpp"
 
 namespace holdfast::runtime {
 

@@ -1,10 +1,10 @@
-#include "holdfast/runtime/stack.hpp"
+#include "holdfast/runtime/internal/stack.hpp"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "holdfast/base/error.hpp"
-#include "holdfast/runtime/sanitizers.hpp"
+#include "holdfast/runtime/internal/sanitizers.hpp"
 
 #ifdef HOLDFAST_ASAN
 #include <sanitizer/asan_interface.h>

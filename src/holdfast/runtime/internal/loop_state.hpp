@@ -10,8 +10,8 @@
 
 #include "holdfast/runtime/loop.hpp"
 #include "holdfast/runtime/runtime.hpp"
-#include "holdfast/runtime/sanitizers.hpp"
-#include "holdfast/runtime/stack.hpp"
+#include "holdfast/runtime/internal/sanitizers.hpp"
+#include "holdfast/runtime/internal/stack.hpp"
 
 namespace holdfast::runtime {
 

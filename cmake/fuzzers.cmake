@@ -1,0 +1,12 @@
+# One libFuzzer binary a *_fuzz.cpp. Clang only; built with the address and undefined-behaviour sanitizers.
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  message(FATAL_ERROR "The fuzz targets need Clang: -DCMAKE_CXX_COMPILER=clang++-16")
+endif()
+foreach(source ${holdfast_fuzzers})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE holdfast_static holdfast_settings holdfast_dependencies)
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_property(TARGET ${name} PROPERTY RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+endforeach()
