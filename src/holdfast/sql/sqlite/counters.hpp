@@ -1,0 +1,47 @@
+// What a database counts, as atomics that its threads add to and statistics() reads.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "holdfast/sql/database.hpp"
+
+namespace holdfast::sql::sqlite {
+
+class Counter {
+ public:
+  void add(std::uint64_t count = 1) noexcept { value_.fetch_add(count, std::memory_order_relaxed); }
+  void set(std::uint64_t value) noexcept { value_.store(value, std::memory_order_relaxed); }
+  void raise_to(std::uint64_t value) noexcept {  // one writer only
+    if (value > get()) set(value);
+  }
+  std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+struct Counters {
+  Counter transactions;
+  Counter rolled_back;
+  Counter expired_in_queue;
+  Counter refused;
+  Counter groups;
+  Counter largest_group;
+  Counter group_reruns;
+  Counter failed_commits;
+  Counter queue_depth;
+  Counter busy_waits;
+  Counter checkpoints;
+  Counter wal_pages;
+  Counter external_changes;
+  Counter queries;
+  Counter commit_nanoseconds;
+  Counter longest_commit_nanoseconds;
+  std::array<Counter, kFailureKinds> failures;
+
+  Statistics snapshot() const;
+};
+
+}  // namespace holdfast::sql::sqlite
