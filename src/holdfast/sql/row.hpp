@@ -18,9 +18,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <boost/describe/members.hpp>
-#include <boost/mp11/algorithm.hpp>
-
+#include "holdfast/base/describe.hpp"
 #include "holdfast/sql/value.hpp"
 
 namespace holdfast::sql {
@@ -70,29 +68,23 @@ struct IsTuple<std::tuple<Ts...>> : std::true_type {};
 /// Reads rows as T. Made once a statement's execution.
 template <class T>
 class RowReader {
-  static_assert(boost::describe::has_describe_members<T>::value,
+  static_assert(Described<T>,
                 "A row is a described struct (HOLDFAST_DESCRIBE), a type with a sql::Codec, or a std::tuple.");
-  using Members = boost::describe::describe_members<T, boost::describe::mod_public |
-                                                           boost::describe::mod_inherited>;
-  static constexpr std::size_t kMembers = boost::mp11::mp_size<Members>::value;
 
  public:
   void columns(const RowView& row) {
     const std::size_t count = row.columns();
-    std::size_t member = 0;
-    boost::mp11::mp_for_each<Members>([&](auto described) {
-      column_of_[member] = find(row, count, member, described.name);
-      ++member;
+    for_each_member_info<T>([&](auto member) {
+      column_of_[member.index] = find(row, count, member.index, member.name);
     });
-    if (count != kMembers) refuse_surplus(row, count);
+    if (count != kMemberCount<T>) refuse_surplus(row, count);
   }
 
   T read(const RowView& row) const {
     T made{};
-    std::size_t member = 0;
-    boost::mp11::mp_for_each<Members>([&](auto described) {
-      auto& target = made.*described.pointer;
-      target = read_column<std::remove_cvref_t<decltype(target)>>(row, column_of_[member++]);
+    for_each_member_info<T>([&](auto member) {
+      using Type = typename decltype(member)::type;
+      made.*member.pointer = read_column<Type>(row, column_of_[member.index]);
     });
     return made;
   }
@@ -115,7 +107,7 @@ class RowReader {
     }
   }
 
-  std::array<std::size_t, kMembers> column_of_{};
+  std::array<std::size_t, kMemberCount<T>> column_of_{};
 };
 
 template <Readable T>

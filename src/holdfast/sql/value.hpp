@@ -1,9 +1,10 @@
 // Value: one SQL value, as a view: null, a 64-bit integer, a double, text or bytes. What a parameter is
 // bound from and what a column is read as. Codec<T> says how a C++ type becomes one and comes back.
 //
-//   integers, bool, enums' numbers -> INTEGER      std::string, string_view, literals -> TEXT
+//   integers, bool -> INTEGER                      std::string, string_view, literals, JsonText -> TEXT
 //   double -> REAL                                 std::vector<std::byte>, span, array -> BLOB
-//   WallTime -> INTEGER, microseconds since 1970   std::optional<T> -> T or NULL
+//   WallTime -> INTEGER, microseconds since 1970   described enums -> TEXT, their enumerators' names
+//   std::optional<T> -> T or NULL                  what has a TextForm (Id, Currency, …) -> TEXT
 //
 // Of your own types: specialise Codec<T>. A Value never owns: it lives as long as what it was made of.
 #pragma once
@@ -22,6 +23,9 @@
 #include <vector>
 
 #include "holdfast/base/clock.hpp"
+#include "holdfast/base/describe.hpp"
+#include "holdfast/base/json.hpp"
+#include "holdfast/base/text_form.hpp"
 
 namespace holdfast::sql {
 
@@ -109,18 +113,6 @@ concept Readable = requires(const Value& value) {
   { Codec<T>::from_value(value) } -> std::same_as<T>;
 };
 
-/// A parameter of a statement: a Value made from whatever has a Codec. Made in the call's own
-/// expression, it may view temporaries of that expression.
-class Param : public Value {
- public:
-  Param(std::nullptr_t) noexcept {}
-  Param(std::nullopt_t) noexcept {}
-  Param(const Value& value) noexcept : Value(value) {}
-  Param(const char* text) noexcept : Value(Value::text(text)) {}
-  template <Bindable T>
-  Param(const T& value) : Value(Codec<T>::to_value(value)) {}
-};
-
 [[noreturn]] void throw_out_of_range(std::int64_t value);
 
 template <class T>
@@ -199,6 +191,34 @@ struct Codec<std::array<Byte, N>> {
 };
 
 template <>
+struct Codec<JsonText> {
+  static Value to_value(const JsonText& value) noexcept { return Value::text(value.text()); }
+  static JsonText from_value(const Value& value) { return JsonText::trusted(std::string(value.as_text())); }
+};
+
+[[noreturn]] void throw_unreadable(std::string_view text, std::string_view wanted);
+
+template <DescribedEnum T>
+struct Codec<T> {
+  static Value to_value(T value) noexcept { return Value::text(enum_name(value)); }
+  static T from_value(const Value& value) {
+    const std::optional<T> found = enum_from_name<T>(value.as_text());
+    if (!found) throw_unreadable(value.as_text(), "an enumerator");
+    return *found;
+  }
+};
+
+/// Its text is made for the purpose, so it is the Param that keeps it.
+template <HasTextForm T>
+struct Codec<T> {
+  static T from_value(const Value& value) {
+    std::optional<T> found = parse_text<T>(value.as_text());
+    if (!found) throw_unreadable(value.as_text(), TextForm<T>::schema.what);
+    return std::move(*found);
+  }
+};
+
+template <>
 struct Codec<WallTime> {
   static constexpr Value to_value(WallTime value) noexcept {
     return Value::integer(value.time_since_epoch().count());
@@ -221,6 +241,38 @@ struct Codec<std::optional<T>> {
     if (value.is_null()) return std::nullopt;
     return Codec<T>::from_value(value);
   }
+};
+
+/// A parameter of a statement: a Value made from whatever has a Codec. Made in the call's own
+/// expression, it may view temporaries of that expression; so it is not copied.
+class Param : public Value {
+ public:
+  Param(std::nullptr_t) noexcept {}
+  Param(std::nullopt_t) noexcept {}
+  Param(const Value& value) noexcept : Value(value) {}
+  Param(const char* text) noexcept : Value(Value::text(text)) {}
+  template <Bindable T>
+  Param(const T& value) : Value(Codec<T>::to_value(value)) {}
+  template <HasTextForm T>
+    requires(!Bindable<T>)
+  Param(const T& value) {
+    keep(value);
+  }
+  template <HasTextForm T>
+    requires(!Bindable<T>)
+  Param(const std::optional<T>& value) {
+    if (value) keep(*value);
+  }
+  Param(const Param&) = delete;
+  Param& operator=(const Param&) = delete;
+
+ private:
+  template <class T>
+  void keep(const T& value) {
+    TextForm<T>::append(kept_, value);
+    Value::operator=(Value::text(kept_));
+  }
+  std::string kept_;
 };
 
 }  // namespace holdfast::sql
