@@ -1,0 +1,141 @@
+# The steps of ./test. Sourced by it, after scripts/common.sh.
+
+TEST_PACKAGES=(libgtest-dev libgmock-dev curl sqlite3)
+CHECK_PACKAGES=(clang-16 libclang-rt-16-dev clang-format)
+
+filter='*'
+only_filter=no
+quick=no
+crash_rounds=50
+fuzz_seconds=5
+passed=0
+failed=0
+skipped=0
+
+usage() { sed -n '2,6s/^# //p' ./test; }
+
+parse_arguments() {
+  while [ $# -gt 0 ]; do
+    case "$1" in
+      --filter) filter=${2:?--filter needs a pattern}; only_filter=yes; shift 2 ;;
+      --crash-rounds) crash_rounds=${2:?--crash-rounds needs a number}; shift 2 ;;
+      --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift 2 ;;
+      --quick) quick=yes; shift ;;
+      -h | --help) usage; exit 0 ;;
+      *) echo "test: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
+    esac
+  done
+}
+
+say() { printf '\n== %s\n' "$*"; }
+
+# run_gtest BINARY [ARG…]: runs it and adds its counts.
+run_gtest() {
+  local report
+  report=$(mktemp)
+  "$@" --gtest_filter="$filter" --gtest_brief=1 --gtest_output="xml:$report"
+  local code=$? counts
+  counts=$(grep -m1 '<testsuites' "$report" 2>/dev/null)
+  rm -f "$report"
+  if [ -z "$counts" ]; then  # it died before it could count
+    echo "$1 ended with exit code $code and no report" >&2
+    failed=$((failed + 1))
+    return 1
+  fi
+  local all bad off
+  all=$(sed -n 's/.* tests="\([0-9]*\)".*/\1/p' <<<"$counts")
+  bad=$(sed -n 's/.* failures="\([0-9]*\)".*/\1/p' <<<"$counts")
+  off=$(sed -n 's/.* disabled="\([0-9]*\)".*/\1/p' <<<"$counts")
+  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+  failed=$((failed + bad))
+  skipped=$((skipped + off))
+  passed=$((passed + all - bad - off))
+  return "$code"
+}
+
+# step NAME COMMAND…: one check that is not a GoogleTest binary counts as one test.
+step() {
+  local name=$1
+  shift
+  say "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    echo "FAILED: $name" >&2
+    failed=$((failed + 1))
+  fi
+}
+
+check_format() {
+  local files
+  mapfile -t files < <(git ls-files '*.cpp' '*.hpp')
+  clang-format --dry-run --Werror "${files[@]}"
+}
+
+build_everything() { configure_and_build build all -DHOLDFAST_TESTS=ON -DHOLDFAST_BENCHES=OFF; }
+
+# The same unit tests under a sanitizer: address (with undefined) or thread.
+sanitized_tests() {
+  local sanitizer=$1
+  configure_and_build "build-$sanitizer" holdfast_tests orders_tests -DHOLDFAST_SANITIZER="$sanitizer" \
+    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" || return 1
+  say "unit tests, $sanitizer sanitizer"
+  run_gtest "build-$sanitizer/holdfast_tests"
+  run_gtest "$(find "build-$sanitizer" -name orders_tests -type f)"
+}
+
+# Clang builds the library and the fuzz targets; each target runs from its corpus for a few seconds.
+second_compiler_and_fuzzing() {
+  configure_and_build build-clang all -DCMAKE_CXX_COMPILER=clang++-16 -DHOLDFAST_TESTS=OFF -DHOLDFAST_APPS=OFF \
+    -DHOLDFAST_FUZZERS=ON -DHOLDFAST_SANITIZER=address -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" || return 1
+  local target
+  for target in build-clang/fuzz/*_fuzz; do
+    step "fuzz $(basename "$target") for $fuzz_seconds s" fuzz_one "$target"
+  done
+}
+
+fuzz_one() {
+  local target=$1 name corpus log
+  name=$(basename "$target")
+  corpus=$(mktemp -d)
+  log=$(mktemp)
+  [ -d "tests/corpus/$name" ] && cp -r "tests/corpus/$name/." "$corpus/"
+  "$target" -max_total_time="$fuzz_seconds" -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
+    -artifact_prefix="$corpus/" "$corpus" >"$log" 2>&1
+  local code=$?
+  if [ $code -eq 0 ]; then tail -n 1 "$log"; else tail -n 40 "$log"; fi
+  rm -rf "$corpus" "$log"
+  return $code
+}
+
+main() {
+  parse_arguments "$@"
+  local started=$SECONDS
+  ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
+  say "build"
+  build_everything || { echo "The build failed."; echo "0 passed, 1 failed"; exit 1; }
+
+  say "unit tests"
+  local binary
+  for binary in build/architecture_tests build/holdfast_tests build/apps/orders_tests build/cli/cli_tests; do
+    [ -x "$binary" ] && run_gtest "$binary"
+  done
+  say "end to end"
+  for binary in build/tests/*_tests; do
+    [ -x "$binary" ] && HOLDFAST_CRASH_ROUNDS=$crash_rounds run_gtest "$binary"
+  done
+
+  if [ "$only_filter" = no ]; then
+    step "installed package and examples" scripts/check_package.sh
+    if [ "$quick" = no ]; then
+      ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
+      step "formatting" check_format
+      sanitized_tests address
+      sanitized_tests thread
+      second_compiler_and_fuzzing || failed=$((failed + 1))
+    fi
+  fi
+  printf '\n%d s\n' $((SECONDS - started))
+  printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+  [ "$failed" -eq 0 ]
+}
