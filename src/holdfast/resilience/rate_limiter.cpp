@@ -1,0 +1,120 @@
+#include "holdfast/resilience/rate_limiter.hpp"
+
+#include <fmt/format.h>
+#include <sodium/crypto_shorthash.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <span>
+
+#include "holdfast/base/error.hpp"
+
+namespace holdfast::resilience {
+
+namespace {
+
+static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == sizeof(std::uint64_t));
+
+std::uint64_t whole_seconds(Duration span) noexcept {
+  const auto nanoseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, span.count()));
+  return nanoseconds / 1'000'000'000 + (nanoseconds % 1'000'000'000 != 0 ? 1 : 0);
+}
+
+bool fit_for_a_header(std::string_view name) noexcept {
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+/// One cache line of hashes, one of states. Hash 0 is an empty place.
+struct alignas(64) RateLimiter::Set {
+  std::array<std::uint64_t, kWays> keys{};
+  std::array<TokenRate::State, kWays> states{};
+};
+
+RateLimiter::RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions options, Random& random)
+    : policies_(std::move(policies)) {
+  if (policies_.empty()) throw Error(ErrorCode::invalid_argument, "A rate limiter needs a policy.");
+  for (const RatePolicy& policy : policies_) {
+    if (!fit_for_a_header(policy.name)) {
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("The rate limit policy \"{}\" must be named by 1 to 64 of [A-Za-z0-9._-].", policy.name));
+    }
+    if (std::ranges::count(policies_, policy.name, &RatePolicy::name) > 1) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("Two rate limit policies are called \"{}\".", policy.name));
+    }
+    rates_.emplace_back(policy.rate);
+  }
+  sets_count_ = std::bit_ceil(std::max<std::size_t>(1, (options.max_keys + kWays - 1) / kWays));
+  sets_ = std::make_unique<Set[]>(sets_count_);
+  random.fill_secret(std::as_writable_bytes(std::span(hash_key_)));
+}
+
+RateLimiter::~RateLimiter() = default;
+
+std::uint64_t RateLimiter::hash(std::size_t policy, std::string_view key) const noexcept {
+  std::array<unsigned char, crypto_shorthash_BYTES> out;
+  std::array<std::uint8_t, 16> own_key = hash_key_;  // a key a policy, so that one client has a bucket in each
+  own_key[0] ^= static_cast<std::uint8_t>(policy);
+  own_key[1] ^= static_cast<std::uint8_t>(policy >> 8);
+  crypto_shorthash(out.data(), reinterpret_cast<const unsigned char*>(key.data()), key.size(), own_key.data());
+  std::uint64_t value = 0;
+  std::memcpy(&value, out.data(), sizeof value);
+  return value == 0 ? 1 : value;
+}
+
+RateDecision RateLimiter::try_acquire(std::size_t index, std::string_view key, Instant now,
+                                      std::uint64_t count) noexcept {
+  const std::uint64_t hashed = hash(index, key);
+  const std::size_t place = hashed & (sets_count_ - 1);
+  Set& set = sets_[place];
+  const std::lock_guard lock(locks_[place % kLocks]);
+  std::size_t way = 0;
+  while (way < kWays && set.keys[way] != hashed) ++way;
+  if (way == kWays) {
+    way = 0;
+    for (std::size_t other = 0; other < kWays; ++other) {
+      if (set.keys[other] == 0) {
+        way = other;
+        break;
+      }
+      if (set.states[other].load(std::memory_order_relaxed) < set.states[way].load(std::memory_order_relaxed)) way = other;
+    }
+    const bool busy = set.keys[way] != 0 &&
+                      set.states[way].load(std::memory_order_relaxed) > now.time_since_epoch().count();
+    if (busy) forgotten_.fetch_add(1, std::memory_order_relaxed);
+    set.keys[way] = hashed;
+    set.states[way].store(TokenRate::kFull, std::memory_order_relaxed);
+  }
+  return rates_[index].try_acquire(set.states[way], now, count);
+}
+
+std::optional<std::size_t> RateLimiter::find_policy(std::string_view name) const noexcept {
+  const auto found = std::ranges::find(policies_, name, &RatePolicy::name);
+  if (found == policies_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - policies_.begin());
+}
+
+std::uint64_t retry_after_seconds(Duration wait) noexcept { return std::max<std::uint64_t>(1, whole_seconds(wait)); }
+
+std::vector<std::pair<std::string_view, std::string>> rate_limit_headers(const RatePolicy& policy,
+                                                                         const RateDecision& decision) {
+  const std::uint64_t full_in = whole_seconds(decision.full_after);
+  std::vector<std::pair<std::string_view, std::string>> headers;
+  headers.reserve(6);
+  headers.emplace_back("RateLimit", fmt::format("\"{}\";r={};t={}", policy.name, decision.remaining, full_in));
+  headers.emplace_back("RateLimit-Policy",
+                       fmt::format("\"{}\";q={};w={}", policy.name, policy.rate.requests, whole_seconds(policy.rate.window)));
+  headers.emplace_back("X-RateLimit-Limit", std::to_string(policy.rate.burst.value_or(policy.rate.requests)));
+  headers.emplace_back("X-RateLimit-Remaining", std::to_string(decision.remaining));
+  headers.emplace_back("X-RateLimit-Reset", std::to_string(full_in));
+  if (!decision.allowed && decision.retry_after != RateDecision::kNeverPasses) {
+    headers.emplace_back("Retry-After", std::to_string(retry_after_seconds(decision.retry_after)));
+  }
+  return headers;
+}
+
+}  // namespace holdfast::resilience

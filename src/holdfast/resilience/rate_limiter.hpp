@@ -1,0 +1,83 @@
+// A token bucket for each client (an API key, an address, any string), of one of several named policies.
+// Holds a bounded number of clients and allocates nothing after it is made.
+//
+//   RateLimiter limiter({{.name = "default", .rate = {.requests = 100, .window = 1min}}}, {}, random);
+//   const RateDecision decision = limiter.try_acquire(0, principal.subject, ctx.now());
+//   for (const auto& [name, value] : rate_limit_headers(limiter.policy(0), decision)) response.set(name, value);
+//
+// A bucket that has become full again says nothing, so dropping it loses nothing: those go first. Only
+// when all of a client's eight places hold busy clients is the least busy one forgotten, and counted.
+// Clients are told apart by a keyed 64-bit hash (SipHash-2-4): nobody can aim at another's place.
+// Thread-safety: any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "holdfast/base/random.hpp"
+#include "holdfast/resilience/token_bucket.hpp"
+
+namespace holdfast::resilience {
+
+struct RatePolicy {
+  std::string name = "default";  ///< in headers and metrics: letters, digits, '-', '_', '.'
+  RateOptions rate;
+};
+
+struct RateLimiterOptions {
+  std::size_t max_keys = 65'536;  ///< clients remembered, 16 bytes each; rounded up to a power of two
+};
+
+class RateLimiter {
+ public:
+  /// Throws Error(invalid_argument) without policies, for a name taken twice, or as TokenRate does.
+  RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions options, Random& random);
+  ~RateLimiter();
+  RateLimiter(const RateLimiter&) = delete;
+  RateLimiter& operator=(const RateLimiter&) = delete;
+
+  /// Takes `count` tokens of `key`'s bucket under the policy at `index` (as given; must exist).
+  RateDecision try_acquire(std::size_t index, std::string_view key, Instant now, std::uint64_t count = 1) noexcept;
+
+  std::size_t policy_count() const noexcept { return policies_.size(); }
+  const RatePolicy& policy(std::size_t index) const noexcept { return policies_[index]; }
+  std::optional<std::size_t> find_policy(std::string_view name) const noexcept;
+
+  /// Busy clients that were forgotten for want of a place; if this grows, raise max_keys.
+  std::uint64_t forgotten() const noexcept { return forgotten_.load(std::memory_order_relaxed); }
+  std::size_t max_keys() const noexcept { return sets_count_ * kWays; }
+
+ private:
+  static constexpr std::size_t kWays = 8;
+  static constexpr std::size_t kLocks = 64;
+  struct Set;
+
+  std::uint64_t hash(std::size_t policy, std::string_view key) const noexcept;
+
+  std::vector<RatePolicy> policies_;
+  std::vector<TokenRate> rates_;
+  std::size_t sets_count_;
+  std::unique_ptr<Set[]> sets_;
+  std::array<std::mutex, kLocks> locks_;
+  std::array<std::uint8_t, 16> hash_key_{};
+  std::atomic<std::uint64_t> forgotten_{0};
+};
+
+/// What a client is told with each answer, ready to be set: RateLimit and RateLimit-Policy
+/// (draft-ietf-httpapi-ratelimit-headers-10), X-RateLimit-Limit/-Remaining/-Reset (seconds from now),
+/// and Retry-After where it was refused.
+std::vector<std::pair<std::string_view, std::string>> rate_limit_headers(const RatePolicy& policy,
+                                                                         const RateDecision& decision);
+
+/// Whole seconds for Retry-After: rounded up, at least 1.
+std::uint64_t retry_after_seconds(Duration wait) noexcept;
+
+}  // namespace holdfast::resilience
