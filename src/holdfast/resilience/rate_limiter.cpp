@@ -1,11 +1,9 @@
 #include "holdfast/resilience/rate_limiter.hpp"
 
 #include <fmt/format.h>
-#include <sodium/crypto_shorthash.h>
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <span>
 
 #include "holdfast/base/error.hpp"
@@ -13,8 +11,6 @@
 namespace holdfast::resilience {
 
 namespace {
-
-static_assert(crypto_shorthash_KEYBYTES == 16 && crypto_shorthash_BYTES == sizeof(std::uint64_t));
 
 std::uint64_t whole_seconds(Duration span) noexcept {
   const auto nanoseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(0, span.count()));
@@ -50,19 +46,14 @@ RateLimiter::RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions op
   }
   sets_count_ = std::bit_ceil(std::max<std::size_t>(1, (options.max_keys + kWays - 1) / kWays));
   sets_ = std::make_unique<Set[]>(sets_count_);
-  random.fill_secret(std::as_writable_bytes(std::span(hash_key_)));
+  random.fill_secret(std::as_writable_bytes(std::span(&secret_, 1)));
 }
 
 RateLimiter::~RateLimiter() = default;
 
 std::uint64_t RateLimiter::hash(std::size_t policy, std::string_view key) const noexcept {
-  std::array<unsigned char, crypto_shorthash_BYTES> out;
-  std::array<std::uint8_t, 16> own_key = hash_key_;  // a key a policy, so that one client has a bucket in each
-  own_key[0] ^= static_cast<std::uint8_t>(policy);
-  own_key[1] ^= static_cast<std::uint8_t>(policy >> 8);
-  crypto_shorthash(out.data(), reinterpret_cast<const unsigned char*>(key.data()), key.size(), own_key.data());
-  std::uint64_t value = 0;
-  std::memcpy(&value, out.data(), sizeof value);
+  // A secret a policy, so that one client has a bucket in each.
+  const std::uint64_t value = siphash({.low = secret_.low ^ policy, .high = secret_.high}, key);
   return value == 0 ? 1 : value;
 }
 

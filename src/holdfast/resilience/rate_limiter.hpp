@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "holdfast/base/random.hpp"
+#include "holdfast/resilience/siphash.hpp"
 #include "holdfast/resilience/token_bucket.hpp"
 
 namespace holdfast::resilience {
@@ -67,7 +68,7 @@ class RateLimiter {
   std::size_t sets_count_;
   std::unique_ptr<Set[]> sets_;
   std::array<std::mutex, kLocks> locks_;
-  std::array<std::uint8_t, 16> hash_key_{};
+  SipKey secret_;
   std::atomic<std::uint64_t> forgotten_{0};
 };
 
