@@ -331,6 +331,7 @@ JsonWriter& JsonWriter::key(std::string_view name) {
 
 JsonWriter& JsonWriter::value(double number) {
   if (!std::isfinite(number)) return null();
+  if (number == 0) return value(0);  // -0 too, as in RFC 8785: it would be read back as the integer
   separate();
   char digits[32];
   const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;

@@ -47,6 +47,7 @@ TEST(Json, NumbersAreExact) {
     EXPECT_EQ(compact(text), text);
   }
   EXPECT_EQ(compact("1e-400"), "0");
+  EXPECT_EQ(compact("[-0,-0.0,-0e5]"), "[0,0,0]");
   EXPECT_THAT(fault_of("1e400"), HasSubstr("too large"));
   EXPECT_THAT(fault_of("[1e99999999999]"), HasSubstr("malformed_json"));
 }
