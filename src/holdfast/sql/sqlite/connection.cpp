@@ -118,6 +118,7 @@ void Connection::set_up() {
   if (options_.use == Use::memory) return;
   if (options_.use == Use::reader) {
     pragma("pragma query_only = on");
+    read_only_ = true;
     return;
   }
   pragma("pragma journal_mode = wal");
@@ -150,6 +151,9 @@ void Connection::bind(const Statement& statement, std::span<const Param> params)
 
 std::int64_t Connection::run(std::string_view sql, std::span<const Param> params, RowSink* sink) {
   const StatementCache::Loan statement(*statements_, sql);
+  if (read_only_ && !statement->read_only()) {
+    throw DatabaseError(FailureKind::other, "A statement failed.", "a write outside of transact(): " + statement->sql());
+  }
   bind(*statement, params);
   slept_ = {};
   const Row row(*statement);

@@ -72,6 +72,9 @@ class Connection {
   /// Copies all of it and empties the log, where no other process stands in the way.
   void checkpoint_and_truncate() noexcept;
 
+  /// Refuses statements that write, as a reader's connection does by itself.
+  void set_read_only(bool read_only) noexcept { read_only_ = read_only; }
+
   /// The failure SQLite has just reported, counted.
   DatabaseError failure(int code, std::string_view doing, std::string_view statement = {});
   bool needs_reopening() const noexcept { return needs_reopening_; }
@@ -118,6 +121,7 @@ class Connection {
   Duration slept_{};
   bool framing_ = true;  // whether transaction control may be prepared
   bool needs_reopening_ = false;
+  bool read_only_ = false;
 };
 
 }  // namespace holdfast::sql::sqlite

@@ -1,0 +1,198 @@
+#include "holdfast/sql/migrations.hpp"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "holdfast/base/encoding.hpp"
+
+namespace holdfast::sql {
+namespace {
+
+constexpr std::string_view kCreateHistory =
+    "create table if not exists holdfast_migrations("
+    "  version bigint primary key,"
+    "  name text not null,"
+    "  checksum text not null,"
+    "  applied_at bigint not null)";
+
+std::string label(std::int64_t version, std::string_view name) {
+  return std::to_string(version) + " (" + std::string(name) + ")";
+}
+std::string label(const Migration& migration) { return label(migration.version, migration.name); }
+
+[[noreturn]] void refuse(std::string reason, std::string detail) {
+  throw Error(ErrorCode::failed_precondition, std::move(detail)).reason(std::move(reason));
+}
+
+// The failure of a step, with the step's name: what is read at 3 a.m.
+[[noreturn]] void rethrow_for(const Migration& migration, const char* doing) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    throw Error(error.code(), std::string(doing) + " migration " + label(migration) + " failed; nothing of it was kept.")
+        .reason("migration_failed")
+        .cause(error.what());
+  }
+}
+
+}  // namespace
+
+struct Migrator::Applied {
+  std::int64_t version = 0;
+  std::string name;
+  std::string checksum;
+  WallTime applied_at{};
+};
+
+std::string checksum_of(const Migration& migration) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned int size = 0;
+  if (EVP_Digest(migration.up_sql.data(), migration.up_sql.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
+    throw Error(ErrorCode::internal, "SHA-256 is not available.");
+  }
+  return encode_hex({digest.data(), size});
+}
+
+Migrator::Migrator(Database& database, std::vector<Migration> migrations)
+    : database_(database), migrations_(std::move(migrations)) {
+  std::sort(migrations_.begin(), migrations_.end(),
+            [](const Migration& a, const Migration& b) { return a.version < b.version; });
+  std::int64_t previous = 0;
+  for (const Migration& migration : migrations_) {
+    if (migration.version <= previous) {
+      throw Error(ErrorCode::internal, "Two migrations have one version, or one that is not above 0.")
+          .cause(label(migration));
+    }
+    previous = migration.version;
+  }
+}
+
+std::vector<Migrator::Applied> Migrator::history(Queries& queries) {
+  std::vector<Applied> applied;
+  using Columns = std::tuple<std::int64_t, std::string, std::string, WallTime>;
+  queries.for_each<Columns>(
+      "select version, name, checksum, applied_at from holdfast_migrations order by version", [&](Columns&& row) {
+        auto& [version, name, checksum, applied_at] = row;
+        applied.push_back({version, std::move(name), std::move(checksum), applied_at});
+      });
+  return applied;
+}
+
+// A database that was never migrated has no table, and a dry run must not make one.
+std::vector<Migrator::Applied> Migrator::history(const Context& ctx) const {
+  try {
+    return database_.read(ctx, [](Snapshot& snapshot) { return history(snapshot); });
+  } catch (const DatabaseError& failure) {
+    if (failure.cause().find("no such table") != std::string::npos ||
+        failure.cause().find("does not exist") != std::string::npos) {
+      return {};
+    }
+    throw;
+  }
+}
+
+void Migrator::require_trusted(const std::vector<Applied>& applied) const {
+  auto known = migrations_.begin();
+  for (const Applied& step : applied) {
+    if (known == migrations_.end() || step.version < known->version) {
+      refuse("database_newer", "The database has migration " + label(step.version, step.name) +
+                                   ", which this binary does not know. Run a newer one.");
+    }
+    if (known->version != step.version) {
+      refuse("migration_gap", "Migration " + label(*known) + " was not applied, but the later " +
+                                  label(step.version, step.name) + " was. Give it a version after that.");
+    }
+    if (checksum_of(*known) != step.checksum) {
+      refuse("migration_edited", "Migration " + label(*known) +
+                                     " was changed after it was applied. Restore it, and write a new one.");
+    }
+    ++known;
+  }
+}
+
+std::vector<MigrationStatus> Migrator::status(const Context& ctx) const {
+  const std::vector<Applied> applied = history(ctx);
+  require_trusted(applied);
+  std::vector<MigrationStatus> steps;
+  for (std::size_t i = 0; i < migrations_.size(); ++i) {
+    const std::optional<WallTime> at = i < applied.size() ? std::optional(applied[i].applied_at) : std::nullopt;
+    steps.push_back({migrations_[i].version, migrations_[i].name, at});
+  }
+  return steps;
+}
+
+std::vector<Migration> Migrator::plan_up(const Context& ctx) const {
+  const std::vector<Applied> applied = history(ctx);
+  require_trusted(applied);
+  return {migrations_.begin() + static_cast<std::ptrdiff_t>(applied.size()), migrations_.end()};
+}
+
+std::vector<Migration> Migrator::plan_down(const Context& ctx, std::size_t steps) const {
+  const std::vector<Applied> applied = history(ctx);
+  require_trusted(applied);
+  std::vector<Migration> plan;
+  for (std::size_t i = applied.size(); i > 0 && plan.size() < steps; --i) {
+    const Migration& migration = migrations_[i - 1];
+    if (migration.down_sql.empty()) {
+      refuse("migration_irreversible", "Migration " + label(migration) + " can't be undone: it has no down_sql.");
+    }
+    plan.push_back(migration);
+  }
+  return plan;
+}
+
+std::vector<Migration> Migrator::up(const Context& ctx) const {
+  std::vector<Migration> done;
+  if (plan_up(ctx).empty()) return done;  // the common start: nothing to do, nothing written
+  while (std::optional<Migration> applied = apply_next(ctx)) done.push_back(std::move(*applied));
+  return done;
+}
+
+std::optional<Migration> Migrator::apply_next(const Context& ctx) const {
+  std::optional<Migration> next;
+  try {
+    database_.transact(ctx, "apply a migration", [&](Transaction& tx) {
+      next.reset();
+      tx.execute(kCreateHistory);
+      const std::vector<Applied> applied = history(tx);  // again: another process may have gone ahead
+      require_trusted(applied);
+      if (applied.size() == migrations_.size()) return;
+      next = migrations_[applied.size()];
+      tx.execute_script(next->up_sql);
+      tx.execute("insert into holdfast_migrations(version, name, checksum, applied_at) values($1, $2, $3, $4)",
+                 next->version, next->name, checksum_of(*next), ctx.clock().wall_now());
+    });
+  } catch (...) {
+    if (next) rethrow_for(*next, "Applying");
+    throw;
+  }
+  return next;
+}
+
+std::vector<Migration> Migrator::down(const Context& ctx, std::size_t steps) const {
+  std::vector<Migration> plan = plan_down(ctx, steps);
+  for (const Migration& migration : plan) undo(ctx, migration);
+  return plan;
+}
+
+void Migrator::undo(const Context& ctx, const Migration& migration) const {
+  try {
+    database_.transact(ctx, "undo a migration", [&](Transaction& tx) {
+      const std::vector<Applied> applied = history(tx);
+      if (applied.empty() || applied.back().version != migration.version) {
+        refuse("migration_gap", "Migration " + label(migration) + " is no longer the latest: somebody else migrates.");
+      }
+      tx.execute_script(migration.down_sql);
+      tx.execute("delete from holdfast_migrations where version = $1", migration.version);
+    });
+  } catch (...) {
+    rethrow_for(migration, "Undoing");
+  }
+}
+
+}  // namespace holdfast::sql
