@@ -6,8 +6,8 @@
 #include <deque>
 #include <mutex>
 
-#include "holdfast/observe/log_line.hpp"
-#include "holdfast/observe/log_sink.hpp"
+#include "holdfast/observe/internal/log_line.hpp"
+#include "holdfast/observe/internal/log_sink.hpp"
 
 namespace holdfast::observe {
 

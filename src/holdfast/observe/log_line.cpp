@@ -1,4 +1,4 @@
-#include "holdfast/observe/log_line.hpp"
+#include "holdfast/observe/internal/log_line.hpp"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "holdfast/observe/log_sink.hpp"
+#include "holdfast/observe/internal/log_sink.hpp"
 
 #include <poll.h>
 #include <sys/stat.h>

@@ -8,7 +8,7 @@
 #include <mutex>
 
 #include "holdfast/base/error.hpp"
-#include "holdfast/observe/metrics_text.hpp"
+#include "holdfast/observe/internal/metrics_text.hpp"
 
 namespace holdfast::observe {
 

@@ -1,4 +1,4 @@
-#include "holdfast/observe/metrics_text.hpp"
+#include "holdfast/observe/internal/metrics_text.hpp"
 
 #include <fmt/format.h>
 

@@ -1,5 +1,5 @@
 // Where log lines wait for being written, and how they are, without ever waiting for whoever reads
-// them. A source-side header of log.cpp.
+// them.
 //
 // Thread-safety: everything from any thread.
 #pragma once

@@ -1,4 +1,4 @@
-// Prometheus' text formats. A source-side header of metrics.cpp.
+// Prometheus' text formats.
 // Thread-safety: pure functions.
 #pragma once
 

@@ -1,4 +1,4 @@
-// How a line of the log is written, in JSON or for people. A source-side header of log.cpp.
+// How a line of the log is written, in JSON or for people.
 // Thread-safety: pure functions on their arguments.
 #pragma once
 
