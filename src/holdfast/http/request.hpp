@@ -11,6 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <forward_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -48,9 +49,11 @@ struct QueryParameter {
 /// ASCII case-insensitive, as field names compare.
 bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept;
 
-/// Appends `text` with %XX decoded. False where an escape is malformed or decodes to a control
-/// character; `out` is then unspecified. `plus_is_space` for query strings.
-[[nodiscard]] bool percent_decode(std::string_view text, bool plus_is_space, std::string& out);
+enum class Escaped : std::uint8_t { path, query };
+
+/// Appends `text` with %XX decoded (and '+' as a space in a query). False, with `out` unspecified,
+/// where an escape is malformed or the result isn't UTF-8 or has a NUL; in a path: any control character.
+[[nodiscard]] bool percent_decode(std::string_view text, Escaped where, std::string& out);
 
 /// A body that is pulled piece by piece: for routes with RouteInfo::streaming_body.
 class BodyReader {
@@ -78,6 +81,7 @@ class Request {
   std::vector<PathParameter> path_parameters;
   std::string_view remote_address;  ///< the peer's IP address, without the port
   const Route* route = nullptr;     ///< null where none matched
+  const Error* refusal = nullptr;   ///< decided before the handler: thrown in its place, see Router::refuse()
 
   /// The first value of that header; empty where there is none.
   std::string_view header(std::string_view name) const noexcept;
@@ -109,7 +113,7 @@ class Request {
   void clear() noexcept;
 
  private:
-  std::vector<std::string> decoded_;  // owns what had escapes; grows seldom, never moves the strings' heap
+  std::forward_list<std::string> decoded_;  // owns what had escapes; a list: views into it must stay
 };
 
 }  // namespace holdfast::http

@@ -56,7 +56,7 @@ class Router {
   bool match(Request& request) const;
 
   /// Runs the middlewares and the handler of the request. Matches it first unless match() was called.
-  /// What they throw comes out. Seals the router's own promise only: call seal() before.
+  /// What they throw comes out. The router must be sealed.
   Response handle(const Context& ctx, Request& request) const;
 
   /// Runs the global middlewares around an answer that was decided before the handler (a body that is
