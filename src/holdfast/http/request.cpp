@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "holdfast/base/utf8.hpp"
 #include "holdfast/http/route.hpp"
 
 namespace holdfast::http {
@@ -17,34 +18,6 @@ constexpr int hex_value(char c) noexcept {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-/// How many bytes the UTF-8 character at the start of `text` has; 0 where it isn't one (overlong
-/// forms, surrogates and values past U+10FFFF included: RFC 3629).
-std::size_t utf8_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) -> unsigned { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0U) == 0x80U; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first < 0xC2 || first > 0xF4 || !continues(1)) return 0;
-  if (first < 0xE0) return 2;
-  if (!continues(2)) return 0;
-  if (first == 0xE0 && byte(1) < 0xA0) return 0;
-  if (first == 0xED && byte(1) > 0x9F) return 0;
-  if (first < 0xF0) return 3;
-  if (!continues(3)) return 0;
-  if (first == 0xF0 && byte(1) < 0x90) return 0;
-  if (first == 0xF4 && byte(1) > 0x8F) return 0;
-  return 4;
-}
-
-bool is_utf8(std::string_view text) noexcept {
-  while (!text.empty()) {
-    const std::size_t length = utf8_length(text);
-    if (length == 0) return false;
-    text.remove_prefix(length);
-  }
-  return true;
 }
 
 bool has_dot_segment(std::string_view path) noexcept {
@@ -129,7 +102,7 @@ bool percent_decode(std::string_view text, Escaped where, std::string& out) {
     if (byte == 0 || (where == Escaped::path && (byte < 0x20 || byte == 0x7F))) return false;
     out.push_back(c);
   }
-  return is_utf8(std::string_view(out).substr(start));
+  return is_valid_utf8(std::string_view(out).substr(start));
 }
 
 std::string_view Request::header(std::string_view name) const noexcept {
