@@ -13,6 +13,8 @@ using ErrorCondition = beast::error_code;
 
 constexpr std::size_t kMaxEmptyLines = 2;        // before a request line (RFC 9112, 2.2)
 constexpr std::size_t kMaxMethodAndVersion = 64;  // what a request line has besides its target
+constexpr std::size_t kMaxChunkLine = 2 * 1024;   // a chunk's size and extensions, or a trailer
+constexpr std::size_t kMaxChunkDigits = 15;       // of its size: no overflow to think about
 
 std::string_view view(beast::string_view text) noexcept { return {text.data(), text.size()}; }
 
@@ -42,14 +44,14 @@ Refusal refusal_of(const ErrorCondition& ec) noexcept {
   if (ec == error::bad_content_length) return {400, "bad_content_length", "Content-Length must be one decimal number, and can't be with Transfer-Encoding."};
   if (ec == error::multiple_content_length) return {400, "two_content_lengths", "Content-Length was sent twice."};
   if (ec == error::bad_transfer_encoding) return {400, "ambiguous_length", "Transfer-Encoding was sent twice, or with Content-Length."};
-  if (ec == error::bad_chunk || ec == error::bad_chunk_extension) return {400, "bad_chunk", "The chunked body is malformed."};
   if (ec == error::header_limit) return {431, "head_too_large", "The request's headers are too large."};
   return {400, "malformed_request", "The request is not valid HTTP/1.1."};
 }
 
 }  // namespace
 
-/// Fills a Request from Beast's callbacks and adds the rules Beast is lenient about.
+/// Fills a Request from Beast's callbacks and adds the rules Beast is lenient about. Beast reads heads
+/// only: its chunk decoder aborts on "0\r\n\r" where assertions are on.
 class RequestParser::Grammar final {
  public:
   explicit Grammar(const ParserLimits& limits) : limits_(limits) {}
@@ -57,7 +59,7 @@ class RequestParser::Grammar final {
   void begin(Request& request) {
     events_.emplace(*this);
     events_->header_limit(static_cast<std::uint32_t>(limits_.max_head_bytes + 1));
-    events_->body_limit(boost::none);  // counted by the connection, whose limit depends on the route
+    events_->body_limit(boost::none);
     request_ = &request;
     hosts_ = lengths_ = codings_ = 0;
     expects_continue_ = false;
@@ -65,7 +67,6 @@ class RequestParser::Grammar final {
   }
 
   std::size_t put(std::string_view input, ErrorCondition& ec) { return events_->put({input.data(), input.size()}, ec); }
-  bool done() const noexcept { return events_ && events_->is_done(); }
   bool keep_alive() const { return events_->keep_alive(); }
   bool chunked() const { return events_->chunked(); }
   std::optional<std::uint64_t> content_length() const {
@@ -73,7 +74,6 @@ class RequestParser::Grammar final {
     return length ? std::optional<std::uint64_t>(*length) : std::nullopt;
   }
   bool expects_continue() const noexcept { return expects_continue_; }
-  std::string_view take_piece() noexcept { return std::exchange(piece_, {}); }
   const Refusal& refusal() const noexcept { return refusal_; }
   void forget() noexcept { events_.reset(); }
 
@@ -87,20 +87,14 @@ class RequestParser::Grammar final {
     void on_response_impl(int, beast::string_view, int, ErrorCondition&) override {}
     void on_field_impl(beast::http::field field, beast::string_view name, beast::string_view value,
                        ErrorCondition& ec) override {
-      if (!is_header_done()) grammar.on_header(field, view(name), view(value), ec);  // trailers are dropped
+      grammar.on_header(field, view(name), view(value), ec);
     }
     void on_header_impl(ErrorCondition& ec) override { grammar.on_head_end(ec); }
     void on_body_init_impl(const boost::optional<std::uint64_t>&, ErrorCondition&) override {}
-    std::size_t on_body_impl(beast::string_view body, ErrorCondition&) override { return keep(body); }
+    std::size_t on_body_impl(beast::string_view, ErrorCondition&) override { return 0; }
     void on_chunk_header_impl(std::uint64_t, beast::string_view, ErrorCondition&) override {}
-    std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view body, ErrorCondition&) override {
-      return keep(body);
-    }
+    std::size_t on_chunk_body_impl(std::uint64_t, beast::string_view, ErrorCondition&) override { return 0; }
     void on_finish_impl(ErrorCondition&) override {}
-    std::size_t keep(beast::string_view body) noexcept {
-      grammar.piece_ = view(body);
-      return body.size();
-    }
     Grammar& grammar;
   };
 
@@ -161,7 +155,6 @@ class RequestParser::Grammar final {
   const ParserLimits& limits_;
   std::optional<Events> events_;  // Beast's parser can't be used twice
   Request* request_ = nullptr;
-  std::string_view piece_;
   Refusal refusal_;
   int hosts_ = 0;
   int lengths_ = 0;
@@ -239,32 +232,91 @@ Parsed RequestParser::parse_head(std::string_view input, Request& request) {
     return Parsed::refused;
   }
   expects_continue_ = grammar_->expects_continue() && has_body();
+  left_ = content_length().value_or(0);
+  body_ = grammar_->chunked() ? Body::chunk_size : left_ > 0 ? Body::length : Body::none;
   return Parsed::complete;
 }
 
 bool RequestParser::keep_alive() const noexcept { return grammar_->keep_alive(); }
 bool RequestParser::has_body() const noexcept { return grammar_->chunked() || content_length().value_or(0) > 0; }
 std::optional<std::uint64_t> RequestParser::content_length() const noexcept { return grammar_->content_length(); }
-bool RequestParser::body_complete() const noexcept { return grammar_->done(); }
+
+RequestParser::Line RequestParser::next_line(std::string_view input) noexcept {
+  const std::size_t newline = input.substr(0, kMaxChunkLine).find('\n');
+  if (newline == std::string_view::npos) {
+    if (input.size() < kMaxChunkLine) return {};
+    return {refuse(400, "bad_chunk", "A chunk's size line or a trailer is too long."), {}};
+  }
+  if (newline == 0 || input[newline - 1] != '\r') {
+    return {refuse(400, "bad_chunk", "Lines of a chunked body must end in CR LF."), {}};
+  }
+  return {Parsed::complete, input.substr(0, newline - 1)};
+}
+
+/// chunk-size [ chunk-ext ] (RFC 9112, 7.1). Extensions are passed over.
+Parsed RequestParser::chunk_size(std::string_view line) noexcept {
+  std::size_t digits = 0;
+  left_ = 0;
+  for (; digits < line.size(); ++digits) {
+    const char c = line[digits];
+    const char lower = static_cast<char>(c | 0x20);
+    if (c >= '0' && c <= '9') left_ = left_ * 16 + static_cast<std::uint64_t>(c - '0');
+    else if (lower >= 'a' && lower <= 'f') left_ = left_ * 16 + static_cast<std::uint64_t>(lower - 'a' + 10);
+    else break;
+    if (digits == kMaxChunkDigits) return refuse(400, "bad_chunk", "A chunk is impossibly large.");
+  }
+  const std::string_view extension = line.substr(digits);
+  const bool printable = std::all_of(extension.begin(), extension.end(),
+                                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+  if (digits == 0 || (!extension.empty() && extension.front() != ';') || !printable) {
+    return refuse(400, "bad_chunk", "A chunk must begin with its size in hexadecimal digits.");
+  }
+  body_ = left_ > 0 ? Body::chunk_data : Body::trailers;
+  return Parsed::complete;
+}
+
+/// Trailers are checked and dropped: nothing here could tell them from headers that were inspected.
+Parsed RequestParser::trailer(std::string_view line) noexcept {
+  if (line.empty()) {
+    body_ = Body::none;
+    return Parsed::complete;
+  }
+  trailer_bytes_ += line.size() + 2;
+  if (trailer_bytes_ > limits_.max_head_bytes) return refuse(431, "trailers_too_large", "The trailers are too large.");
+  const std::size_t colon = line.find(':');
+  const std::string_view name = line.substr(0, colon);
+  const bool good = colon != std::string_view::npos && colon > 0 && std::all_of(name.begin(), name.end(), is_token_char) &&
+                    line.find('\r') == std::string_view::npos && line.find('\0') == std::string_view::npos;
+  return good ? Parsed::complete : refuse(400, "bad_trailer", "A trailer is malformed.");
+}
 
 RequestParser::Piece RequestParser::next_piece(std::string_view input) {
   Piece piece;
-  while (!grammar_->done()) {
+  while (body_ != Body::none) {
     const std::string_view rest = input.substr(piece.consumed);
-    if (rest.empty()) return piece;
-    ErrorCondition ec;
-    const std::size_t used = grammar_->put(rest, ec);
-    piece.consumed += used;
-    piece.data = grammar_->take_piece();
-    if (ec == error::need_more) return piece;
-    if (ec) {
-      refusal_ = refusal_of(ec);
-      piece.parsed = Parsed::refused;
+    if (body_ == Body::length || body_ == Body::chunk_data) {
+      piece.data = rest.substr(0, std::min<std::uint64_t>(left_, rest.size()));
+      piece.consumed += piece.data.size();
+      left_ -= piece.data.size();
+      if (left_ == 0) body_ = body_ == Body::length ? Body::none : Body::chunk_end;
+      break;
+    }
+    const Line line = next_line(rest);
+    if (line.parsed == Parsed::need_more) return piece;
+    Parsed parsed = line.parsed;
+    if (parsed == Parsed::complete && body_ == Body::chunk_end) {
+      if (!line.text.empty()) parsed = refuse(400, "bad_chunk", "A chunk is longer than its size says.");
+      body_ = Body::chunk_size;
+    } else if (parsed == Parsed::complete) {
+      parsed = body_ == Body::chunk_size ? chunk_size(line.text) : trailer(line.text);
+    }
+    if (parsed == Parsed::refused) {
+      piece.parsed = parsed;
       return piece;
     }
-    if (!piece.data.empty()) break;
+    piece.consumed += line.text.size() + 2;
   }
-  if (grammar_->done()) piece.parsed = Parsed::complete;
+  if (body_ == Body::none) piece.parsed = Parsed::complete;
   return piece;
 }
 
@@ -273,6 +325,9 @@ void RequestParser::reset() noexcept {
   refusal_ = {};
   scanned_ = line_start_ = lines_ = head_start_ = head_bytes_ = 0;
   expects_continue_ = false;
+  body_ = Body::none;
+  left_ = 0;
+  trailer_bytes_ = 0;
 }
 
 }  // namespace holdfast::http

@@ -58,7 +58,7 @@ class RequestParser {
   /// The next part of the body. Call until it says complete (at once where there is no body).
   Piece next_piece(std::string_view input);
 
-  bool body_complete() const noexcept;
+  bool body_complete() const noexcept { return body_ == Body::none; }
 
   const Refusal& refusal() const noexcept { return refusal_; }
 
@@ -67,8 +67,16 @@ class RequestParser {
 
  private:
   class Grammar;  // derives from Beast's parser, which stays out of this header
+  enum class Body : std::uint8_t { none, length, chunk_size, chunk_data, chunk_end, trailers };
+  struct Line {
+    Parsed parsed = Parsed::need_more;
+    std::string_view text;  // without its CRLF
+  };
   Parsed refuse(int status, std::string_view code, std::string_view detail) noexcept;
   Parsed scan(std::string_view input) noexcept;
+  Line next_line(std::string_view input) noexcept;
+  Parsed chunk_size(std::string_view line) noexcept;
+  Parsed trailer(std::string_view line) noexcept;
 
   ParserLimits limits_;
   std::unique_ptr<Grammar> grammar_;
@@ -79,6 +87,9 @@ class RequestParser {
   std::size_t head_start_ = 0;  // after empty lines before the request line
   std::size_t head_bytes_ = 0;
   bool expects_continue_ = false;
+  Body body_ = Body::none;        // what comes next of it
+  std::uint64_t left_ = 0;        // bytes of the body, or of its present chunk
+  std::size_t trailer_bytes_ = 0;
 };
 
 }  // namespace holdfast::http
