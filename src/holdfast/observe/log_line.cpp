@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "holdfast/base/utf8.hpp"
 #include "holdfast/observe/redact.hpp"
 
 namespace holdfast::observe {
@@ -17,21 +18,6 @@ constexpr std::size_t kMaxValueBytes = 4 * 1024;
 constexpr std::size_t kTailBytes = 64;  // kept free for what closes a cut line
 constexpr std::string_view kCutMark = "…";
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-
-/// Bytes of the well-formed UTF-8 sequence at the front of `text`; 0 where it is malformed (RFC 3629).
-std::size_t utf8_length(std::string_view text) noexcept {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  const std::size_t length = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || text.size() < length) return 0;
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  const bool overlong = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xF0 && byte(1) < 0x90);
-  const bool surrogate = lead == 0xED && byte(1) > 0x9F;
-  const bool too_large = lead == 0xF4 && byte(1) > 0x8F;
-  return overlong || surrogate || too_large ? 0 : length;
-}
 
 constexpr std::array<bool, 256> plain_bytes() {
   std::array<bool, 256> plain{};
@@ -52,7 +38,7 @@ void append_escaped(LineBuffer& out, std::string_view text) {
     at = end;
     const auto c = static_cast<unsigned char>(text[at]);
     if (c >= 0x80) {
-      const std::size_t length = utf8_length(text.substr(at));
+      const std::size_t length = utf8_sequence(text.substr(at));
       out.append(length == 0 ? kReplacement : text.substr(at, length));
       at += length == 0 ? 1 : length;
       continue;
