@@ -396,6 +396,23 @@ TEST_P(DatabaseContract, ABodyCannotCommitByItself) {
   });
 }
 
+TEST_P(DatabaseContract, TheSchemaMayChangeInTheMiddleOfATransaction) {
+  run([](const Context& ctx, Database& db) {
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from items"), 0);
+    for (int round = 0; round < 3; ++round) {
+      db.transact(ctx, [&](Transaction& tx) {
+        tx.execute_script("create table t" + std::to_string(round) + "(a integer)");
+        tx.savepoint([&] {
+          for (int i = 0; i < 100; ++i) tx.execute("insert into t" + std::to_string(round) + " values($1)", i);
+        });
+        tx.execute_script("alter table items add column c" + std::to_string(round) + " integer");
+        add(tx, "sku-" + std::to_string(round), 1);
+      });
+      EXPECT_EQ(db.query_value(ctx, "select count(*) from items"), round + 1);
+    }
+  });
+}
+
 TEST_P(DatabaseContract, ReadsDoNotWrite) {
   run([](const Context& ctx, Database& db) {
     EXPECT_ANY_THROW(db.query<std::int64_t>(ctx, "insert into log(text) values('x') returning n"));

@@ -181,7 +181,9 @@ void Connection::run_script(std::string_view sql) {
 int Connection::try_frame(Frame frame) noexcept {
   sqlite3_stmt* handle = frames_[static_cast<std::size_t>(frame)]->handle();
   slept_ = {};
+  framing_ = true;  // after a change of the schema, stepping prepares it anew, and the authorizer is asked
   const int code = sqlite3_step(handle);
+  framing_ = false;
   sqlite3_reset(handle);
   return code == SQLITE_DONE ? SQLITE_OK : code;
 }
