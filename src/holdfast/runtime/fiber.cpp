@@ -47,7 +47,10 @@ Fiber::Fiber(Loop::State& owner, std::size_t stack_bytes)
     : loop(owner),
       stack(stack_bytes),
       sanitized(stack.bottom(), stack.bytes()),
-      deadline([this] { loop.make_ready(*this, Woken::by_deadline); }) {
+      deadline([this] {
+        // Woken in this very turn, it is ready already; twice, it would run on past its end.
+        if (waiting) loop.make_ready(*this, Woken::by_deadline);
+      }) {
   boost::context::stack_context where;
   where.sp = stack.top();
   where.size = stack.bytes();
