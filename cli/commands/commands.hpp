@@ -1,0 +1,10 @@
+// The subcommands. Each function adds one to the parser; see the file of its name.
+#pragma once
+
+#include "cli/invocation.hpp"
+
+namespace holdfast::cli {
+
+void add_version(CLI::App& app, Invocation& invocation);
+
+}  // namespace holdfast::cli

@@ -1,0 +1,79 @@
+#include "support/server_process.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <thread>
+
+namespace holdfast::testing {
+
+std::string holdfast_binary() {
+  const char* named = std::getenv("HOLDFAST_BINARY");
+  return named != nullptr ? named : HOLDFAST_BINARY_PATH;
+}
+
+ServerProcess::ServerProcess(ServerProcessOptions options) : options_(std::move(options)) {
+  if (options_.start) start();
+}
+
+ProcessOptions ServerProcess::process_options(std::vector<std::string> arguments) const {
+  const std::string name = arguments.front();
+  std::map<std::string, std::string> environment = options_.environment;
+  environment.try_emplace("HOLDFAST_DATA", data().string());
+  arguments.insert(arguments.begin(), holdfast_binary());
+  return {.command = std::move(arguments),
+          .folder = folder_.path(),
+          .environment = std::move(environment),
+          .name = name};
+}
+
+void ServerProcess::launch() {
+  std::vector<std::string> arguments{"serve", "--ready-file", (folder_.path() / "ready").string()};
+  arguments.insert(arguments.end(), options_.arguments.begin(), options_.arguments.end());
+  std::filesystem::remove(folder_.path() / "ready");
+  ProcessOptions process = process_options(std::move(arguments));
+  process.environment.try_emplace("HOLDFAST_HTTP_ADDRESS", "127.0.0.1:" + std::to_string(port_));
+  process_ = std::make_unique<Process>(std::move(process));
+}
+
+void ServerProcess::wait_until_ready() {
+  using namespace std::chrono_literals;
+  const auto until = std::chrono::steady_clock::now() + options_.ready_within;
+  while (!std::filesystem::exists(folder_.path() / "ready")) {  // renamed into place: whole once it is there
+    if (!process_->running())
+      throw std::runtime_error("the server ended: " + process_->out() + process_->err());
+    if (std::chrono::steady_clock::now() > until) {
+      throw std::runtime_error("the server is not ready in time: " + process_->out() + process_->err());
+    }
+    std::this_thread::sleep_for(5ms);
+  }
+  const std::string url = read_text(folder_.path() / "ready");
+  port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
+}
+
+void ServerProcess::start() {
+  launch();
+  wait_until_ready();
+}
+
+ExitStatus ServerProcess::stop(std::chrono::milliseconds at_most) {
+  process_->terminate();
+  return process_->wait(at_most);
+}
+
+Finished ServerProcess::run(std::vector<std::string> arguments, std::chrono::milliseconds at_most) const {
+  return testing::run(process_options(std::move(arguments)), at_most);
+}
+
+std::unique_ptr<Process> ServerProcess::spawn(std::vector<std::string> arguments) const {
+  return std::make_unique<Process>(process_options(std::move(arguments)));
+}
+
+std::string ServerProcess::create_key(const std::string& scope) const {
+  const Finished made = run({"keys", "create", "--scope", scope});
+  if (made.status.code != 0) throw std::runtime_error("keys create failed: " + made.out + made.err);
+  std::string text = made.out;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text.substr(text.rfind('\n') + 1);
+}
+
+}  // namespace holdfast::testing

@@ -1,0 +1,73 @@
+// The real `holdfast serve` on a free port, with a data folder of the test's own.
+//
+//   ServerProcess server({.arguments = {"--demo"}});          // returns once it is ready
+//   HttpConnection http(server.port());
+//   http.authorize(server.create_key("admin"));
+//   server.kill();  server.start();                           // the same port and data
+//
+// Thread-safety: one thread; others may talk to the server.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/http_connection.hpp"
+#include "support/process.hpp"
+
+namespace holdfast::testing {
+
+/// build/holdfast: where HOLDFAST_BINARY says, else where it was built with the tests.
+std::string holdfast_binary();
+
+struct ServerProcessOptions {
+  std::vector<std::string> arguments;              ///< after `serve`
+  std::map<std::string, std::string> environment;  ///< e.g. {"HOLDFAST_FAULT_KILL", "outbox.before_mark"}
+  bool start = true;
+  std::chrono::milliseconds ready_within = std::chrono::seconds(20);
+};
+
+class ServerProcess {
+ public:
+  explicit ServerProcess(ServerProcessOptions options = {});
+
+  /// Starts it (again) on the port it had, and waits until it is ready. Throws std::runtime_error with
+  /// what it wrote where it ends instead, or takes too long.
+  void start();
+  /// start() without the wait: then wait_until_ready().
+  void launch();
+  void wait_until_ready();
+
+  ExitStatus kill() { return process_->kill(); }
+  /// SIGTERM, then waits for its end.
+  ExitStatus stop(std::chrono::milliseconds at_most = std::chrono::seconds(30));
+
+  Process& process() { return *process_; }
+  bool running() { return process_ && process_->running(); }
+  std::uint16_t port() const noexcept { return port_; }
+  std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  const std::filesystem::path& folder() const noexcept { return folder_.path(); }
+  std::filesystem::path data() const { return folder_.path() / "data"; }
+  ServerProcessOptions& options() noexcept { return options_; }
+
+  /// Runs another `holdfast` command on the same data folder to its end.
+  Finished run(std::vector<std::string> arguments,
+               std::chrono::milliseconds at_most = std::chrono::seconds(60)) const;
+  /// Starts one, e.g. a worker.
+  std::unique_ptr<Process> spawn(std::vector<std::string> arguments) const;
+  /// `keys create`. Works while it runs and while it doesn't.
+  std::string create_key(const std::string& scope) const;
+
+ private:
+  ProcessOptions process_options(std::vector<std::string> arguments) const;
+
+  TemporaryFolder folder_;
+  ServerProcessOptions options_;
+  std::unique_ptr<Process> process_;
+  std::uint16_t port_ = 0;
+};
+
+}  // namespace holdfast::testing
