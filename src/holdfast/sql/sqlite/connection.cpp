@@ -216,7 +216,8 @@ void Connection::checkpoint() noexcept {
   int copied = 0;
   if (sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK) {
     counters_.checkpoints.add();
-    wal_pages_ = static_cast<std::uint64_t>(std::max(pages - copied, 0));
+    wal_pages_ = static_cast<std::uint64_t>(std::max(pages, 0));
+    checkpointed_pages_ = static_cast<std::uint64_t>(std::clamp(copied, 0, std::max(pages, 0)));
   }
 }
 
@@ -254,7 +255,9 @@ int Connection::on_busy(void* self, int attempt) noexcept {
 }
 
 int Connection::on_wal(void* self, sqlite3*, const char*, int pages) noexcept {
-  static_cast<Connection*>(self)->wal_pages_ = static_cast<std::uint64_t>(pages);
+  auto& connection = *static_cast<Connection*>(self);
+  connection.wal_pages_ = static_cast<std::uint64_t>(pages);
+  if (connection.wal_pages_ < connection.checkpointed_pages_) connection.checkpointed_pages_ = 0;  // it started over
   return SQLITE_OK;
 }
 

@@ -67,6 +67,9 @@ class Connection {
   std::int64_t data_version();
   /// Pages in the write-ahead log after the last commit of this connection.
   std::uint64_t wal_pages() const noexcept { return wal_pages_; }
+  /// Of these, what no checkpoint has copied yet. (A log that readers keep from starting over stays
+  /// long, and must not be checkpointed for that after each commit.)
+  std::uint64_t pages_to_checkpoint() const noexcept { return wal_pages_ - checkpointed_pages_; }
   /// Copies what it can of the log into the database without waiting for anybody.
   void checkpoint() noexcept;
   /// Copies all of it and empties the log, where no other process stands in the way.
@@ -118,6 +121,7 @@ class Connection {
   std::unique_ptr<Statement> data_version_;
   const Context* bound_ = nullptr;
   std::uint64_t wal_pages_ = 0;
+  std::uint64_t checkpointed_pages_ = 0;  // never more than wal_pages_
   Duration slept_{};
   bool framing_ = true;  // whether transaction control may be prepared
   bool needs_reopening_ = false;

@@ -384,6 +384,25 @@ TEST_F(FileDatabaseTest, TwoWritersOfOneFileTakeTurns) {
   });
 }
 
+TEST_F(FileDatabaseTest, WhoWaitsForAnotherProcessCanStillLeave) {
+  run([this](const Context& ctx, Database& db) {
+    const auto other = open_file(*runtime_, options());
+    Hold hold(*other);
+    runtime::FiberGroup group(ctx);
+    hold.spawn(group);
+    try {
+      db.transact(ctx.with_timeout(20ms), "blocked", [](Transaction&) { ADD_FAILURE() << "ran"; });
+      ADD_FAILURE() << "two wrote at once";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::deadline_exceeded);
+    }
+    hold.release();
+    group.wait();
+    insert(ctx, db, 1);
+    EXPECT_EQ(count(ctx, db), 1);
+  });
+}
+
 TEST_F(FileDatabaseTest, AnotherProcessesCommitIsNoticedAndOnesOwnIsNot) {
   run([this](const Context& ctx, Database& db) {
     const auto other = open_file(*runtime_, options());

@@ -81,6 +81,7 @@ void GroupCommit::unlink(Pending& pending) noexcept {
 void GroupCommit::take_group() {
   group_.clear();
   dropped_.clear();
+  const std::lock_guard lock(mutex_);
   while (first_ != nullptr && group_.size() < options_.max_group) {
     Pending& pending = *first_;
     unlink(pending);
@@ -159,42 +160,48 @@ void GroupCommit::wait_on_thread(Pending& pending) {
 
 void GroupCommit::write_until_closed() {
   for (;;) {
+    bool has_work = false;
     bool look_outside = false;
     {
       std::unique_lock lock(mutex_);
       writer_idle_ = first_ == nullptr;
       work_.wait(lock, [this] { return first_ != nullptr || look_outside_ || closing_; });
       writer_idle_ = false;
-      take_group();
+      has_work = first_ != nullptr;
       look_outside = std::exchange(look_outside_, false);
-      if (group_.empty() && closing_) return;
+      if (!has_work && closing_) return;
     }
-    if (!group_.empty()) write_group();
+    if (has_work) write_group();
     if (look_outside) compare_data_version();
   }
 }
 
 void GroupCommit::drain_on_loop() {
   for (;;) {
+    bool has_work = false;
     bool look_outside = false;
     {
       const std::lock_guard lock(mutex_);
       drain_posted_ = false;
-      take_group();
+      has_work = first_ != nullptr;
       look_outside = std::exchange(look_outside_, false);
     }
-    if (!group_.empty()) write_group();
+    if (has_work) write_group();
     if (look_outside) compare_data_version();
-    if (group_.empty()) return;
+    if (!has_work) return;
   }
 }
 
 void GroupCommit::write_group() {
-  drop_expired();
-  if (!group_.empty()) {
+  {
+    const Turn turn(turnstile_, counters_);
+    const std::exception_ptr refused = begin();
+    // Taken only now, so that a caller whose time runs out while another process writes can still leave.
+    take_group();
+    drop_expired();
     try {
-      reopen_if_needed();
-      run_group();
+      if (refused) std::rethrow_exception(refused);
+      group_.empty() ? roll_back() : run_group();
     } catch (...) {
       roll_back();
       fail_all(std::current_exception());
@@ -202,6 +209,16 @@ void GroupCommit::write_group() {
   }
   wake_callers();
   checkpoint_if_due();
+}
+
+std::exception_ptr GroupCommit::begin() noexcept {
+  try {
+    reopen_if_needed();
+    connection_->frame(Connection::Frame::begin_immediate);
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 // The callers of these have given up, or are about to: doing the work would be for nobody.
@@ -224,10 +241,8 @@ void GroupCommit::drop_expired() {
 }
 
 void GroupCommit::run_group() {
-  const Turn turn(turnstile_, counters_);
   const bool careful = group_.size() > 1 && careful_groups_ > 0;
   if (careful) --careful_groups_;
-  connection_->frame(Connection::Frame::begin_immediate);
   if (!try_bodies(careful)) {
     careful_groups_ = kCarefulGroups;
     if (group_.size() == 1) {  // its failure is known, and there is nobody else
@@ -317,7 +332,7 @@ void GroupCommit::wake_callers() noexcept {
 
 // After the callers were woken, so that nobody's answer waits for it; what queues meanwhile does.
 void GroupCommit::checkpoint_if_due() noexcept {
-  if (connection_ && connection_->wal_pages() >= options_.checkpoint_pages) connection_->checkpoint();
+  if (connection_ && connection_->pages_to_checkpoint() >= options_.checkpoint_pages) connection_->checkpoint();
 }
 
 void GroupCommit::reopen_if_needed() {

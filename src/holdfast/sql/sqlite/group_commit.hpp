@@ -61,10 +61,9 @@ class GroupCommit {
   };
   using Group = std::vector<Pending*>;
 
-  // The queue: intrusive, so that a caller whose time is over leaves it at once. Under mutex_.
+  // The queue: intrusive, so that a caller whose time is over leaves it at once. Both under mutex_.
   void push(Pending& pending) noexcept;
   void unlink(Pending& pending) noexcept;
-  void take_group();
 
   void enqueue(Pending& pending);
   void wait_on_fiber(Pending& pending);
@@ -74,6 +73,9 @@ class GroupCommit {
   void write_until_closed();
   void drain_on_loop();
   void write_group();
+  /// Begins the group's transaction; returns what stood in the way.
+  std::exception_ptr begin() noexcept;
+  void take_group();
   void drop_expired();
   void run_group();
   /// False where the group must be run again, with savepoints.
