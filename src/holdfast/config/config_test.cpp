@@ -237,6 +237,10 @@ TEST(Config, SecretsComeFromFilesAndAreNotShown) {
   EXPECT_THAT(faults_of(sources), ElementsAre(HasSubstr("password has more than one line")));
   std::ofstream(file, std::ios::trunc).flush();
   EXPECT_THAT(faults_of(sources), ElementsAre(HasSubstr("is empty")));
+  std::filesystem::remove(file);
+  ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0);  // reading one that nobody writes to must not hang
+  EXPECT_THAT(faults_of(sources), ElementsAre(HasSubstr("is empty")));
+  EXPECT_THAT(faults_of({.file = folder}), ElementsAre(HasSubstr("can't be read: Is a directory")));
   std::filesystem::remove_all(folder);
   EXPECT_THAT(faults_of(sources), ElementsAre(HasSubstr("can't be read: No such file or directory")));
 }
