@@ -13,7 +13,9 @@ bool SchemaRegistry::reserve(const std::string& name, const std::type_info& type
   return is_new;
 }
 
-void SchemaRegistry::define(const std::string& name, std::string schema) { schemas_[name] = std::move(schema); }
+void SchemaRegistry::define(const std::string& name, std::string schema) {
+  schemas_[name] = std::move(schema);
+}
 
 namespace detail {
 namespace {
@@ -56,8 +58,8 @@ void write_text_rules(JsonWriter& writer, const FieldRule& rule) {
   }
 }
 
-void write_range(JsonWriter& writer, const FieldRule& rule, std::int64_t least, bool has_least, std::int64_t most,
-                 bool has_most) {
+void write_range(JsonWriter& writer, const FieldRule& rule, std::int64_t least, bool has_least,
+                 std::int64_t most, bool has_most) {
   if (rule.minimum != FieldRule::kLowest) {
     least = has_least ? std::max(least, rule.minimum) : rule.minimum;
     has_least = true;
@@ -70,7 +72,8 @@ void write_range(JsonWriter& writer, const FieldRule& rule, std::int64_t least, 
   if (has_most) writer.member("maximum", most);
 }
 
-void write_size(JsonWriter& writer, const FieldRule& rule, std::string_view least_key, std::string_view most_key) {
+void write_size(JsonWriter& writer, const FieldRule& rule, std::string_view least_key,
+                std::string_view most_key) {
   if (rule.min_size != 0) writer.member(least_key, rule.min_size);
   if (rule.max_size != FieldRule::kNoMaximum) writer.member(most_key, rule.max_size);
 }

@@ -45,7 +45,8 @@ class SchemaRegistry {
 
 /// Writes the schema of T, narrowed by `rule`. `nullable`: null is allowed too.
 template <class T>
-void write_schema(JsonWriter& writer, SchemaRegistry& schemas, const FieldRule& rule = {}, bool nullable = false);
+void write_schema(JsonWriter& writer, SchemaRegistry& schemas, const FieldRule& rule = {},
+                  bool nullable = false);
 
 template <class T>
 std::string json_schema(SchemaRegistry& schemas, const FieldRule& rule = {}) {
@@ -61,9 +62,10 @@ namespace detail {
 
 void write_schema_type(JsonWriter& writer, std::string_view type, bool nullable);
 void write_text_rules(JsonWriter& writer, const FieldRule& rule);
-void write_range(JsonWriter& writer, const FieldRule& rule, std::int64_t least, bool has_least, std::int64_t most,
-                 bool has_most);
-void write_size(JsonWriter& writer, const FieldRule& rule, std::string_view least_key, std::string_view most_key);
+void write_range(JsonWriter& writer, const FieldRule& rule, std::int64_t least, bool has_least,
+                 std::int64_t most, bool has_most);
+void write_size(JsonWriter& writer, const FieldRule& rule, std::string_view least_key,
+                std::string_view most_key);
 void write_documentation(JsonWriter& writer, const FieldRule& rule);
 void write_text_form(JsonWriter& writer, const TextSchema& schema, bool has_example);
 
@@ -102,7 +104,8 @@ void define_struct(SchemaRegistry& schemas) {
   writer.end_object().key("required").begin_array();
   for_each_member_info<T>([&](auto member) {
     using M = decltype(member);
-    if constexpr (!kIsOptional<typename M::type> && !kRuleOf<T, M::index>.defaulted) writer.value(M::json_name);
+    if constexpr (!kIsOptional<typename M::type> && !kRuleOf<T, M::index>.defaulted)
+      writer.value(M::json_name);
   });
   writer.end_array();
   if (schemas.refuses_unknown()) writer.member("additionalProperties", false);
@@ -166,7 +169,8 @@ void write_schema(JsonWriter& writer, SchemaRegistry& schemas, const FieldRule& 
         writer.member("$ref", reference);
       }
     } else {
-      static_assert(std::same_as<T, JsonText>, "describe the type with HOLDFAST_DESCRIBE, or give it a TextForm");
+      static_assert(std::same_as<T, JsonText>,
+                    "describe the type with HOLDFAST_DESCRIBE, or give it a TextForm");
     }
     detail::write_documentation(writer, rule);
     writer.end_object();

@@ -14,8 +14,11 @@ struct Inner {
   std::string sku;
   std::uint16_t count = 0;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&Inner::sku>().length(1, 64).pattern_chars("A-Za-z0-9._-").doc("What is sold.").example("\"MUG-1\""));
+    return holdfast::rules(field<&Inner::sku>()
+                               .length(1, 64)
+                               .pattern_chars("A-Za-z0-9._-")
+                               .doc("What is sold.")
+                               .example("\"MUG-1\""));
   }
 };
 HOLDFAST_DESCRIBE(Inner, (sku, count))
@@ -29,7 +32,8 @@ struct Outer {
   std::map<std::string, double> weights;
   JsonText attributes;
   static constexpr auto rules() {
-    return holdfast::rules(field<&Outer::items>().size(1, 100), field<&Outer::limit>().range(1, 200).defaulted());
+    return holdfast::rules(field<&Outer::items>().size(1, 100),
+                           field<&Outer::limit>().range(1, 200).defaulted());
   }
 };
 HOLDFAST_DESCRIBE(Outer, (items, extra, colour, order_id, limit, weights, attributes))
