@@ -121,7 +121,7 @@ function typeText(given) {
   if (given.anyOf) return given.anyOf.map(typeText).join(' or ');
   if (given.enum) return given.enum.map((value) => JSON.stringify(value)).join(' | ');
   const types = [].concat(given.type || 'any JSON').join(' or ');
-  return types === 'array' ? 'array of ' + typeText(given.items || {}) : given.format ? types + ' (' + given.format + ')' : types;
+  return types.startsWith('array') ? types.replace('array', 'array of ' + typeText(given.items || {})) : given.format ? types + ' (' + given.format + ')' : types;
 }
 
 function limits(schema) {
