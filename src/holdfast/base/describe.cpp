@@ -1,5 +1,6 @@
 #include "holdfast/base/describe.hpp"
 
+#include <algorithm>
 #include <cctype>
 
 namespace holdfast::detail {

@@ -168,6 +168,19 @@ struct Page {
   HOLDFAST_DESCRIBE_WITHIN(Page, (items, next_cursor))
 };
 
+namespace {
+struct Unseen {
+  int x = 0;
+};
+HOLDFAST_DESCRIBE(Unseen, (x))
+}  // namespace
+
+TEST(Describe, TypeNamesLeaveNamespacesOut) {
+  EXPECT_EQ(type_name<Line>(), "Line");
+  EXPECT_EQ(type_name<Unseen>(), "Unseen");
+  EXPECT_EQ(type_name<Page<Unseen>>(), "PageUnseen");
+}
+
 TEST(Reflect, TemplatesAreDescribedWithin) {
   EXPECT_EQ(to_json(Page<Line>{.items = {{"A", 1}}, .next_cursor = "n"}),
             R"({"items":[{"sku":"A","quantity":1}],"nextCursor":"n"})");
