@@ -43,7 +43,8 @@ constexpr const char* kSchema =
     "  payload text not null, created_at integer not null)";
 
 constexpr std::array<const char*, 5> kStatements = {
-    "insert into idempotency(scope, key, fingerprint, status, response, created_at) values($1, $2, $3, $4, $5, $6)",
+    "insert into idempotency(scope, key, fingerprint, status, response, created_at) values($1, $2, $3, $4, "
+    "$5, $6)",
     "update stock set quantity = quantity - $2 where sku = $1 and quantity >= $2",
     "insert into orders(id, customer_id, status, total, currency, created_at) values($1, $2, $3, $4, $5, $6)",
     "insert into order_lines(order_id, line, sku, quantity, unit_price) values($1, $2, $3, $4, $5)",
@@ -59,7 +60,8 @@ struct Order {
     char text[40];
     std::snprintf(text, sizeof text, "ord_%026lld", static_cast<long long>(n));
     id = text;
-    std::snprintf(text, sizeof text, "key-%016llx", static_cast<unsigned long long>(n) * 0x9E3779B97F4A7C15ULL);
+    std::snprintf(text, sizeof text, "key-%016llx",
+                  static_cast<unsigned long long>(n) * 0x9E3779B97F4A7C15ULL);
     key = text;
     customer = "cus_" + std::to_string(n * 7919 % 5000);
     first_sku = "SKU-" + std::to_string(n * 31 % kProducts);
@@ -81,11 +83,13 @@ class PlainC {
  public:
   explicit PlainC(const std::string& path) {
     if (sqlite3_open(path.c_str(), &db_) != SQLITE_OK) fail(db_, "open");
-    exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;"
-         "pragma cache_size = -16384; pragma secure_delete = off; pragma temp_store = memory");
+    exec(
+        "pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on;"
+        "pragma cache_size = -16384; pragma secure_delete = off; pragma temp_store = memory");
     exec(kSchema);
     exec("begin");
-    for (int i = 0; i < kProducts; ++i) exec(("insert into stock values('SKU-" + std::to_string(i) + "', 100000000)").c_str());
+    for (int i = 0; i < kProducts; ++i)
+      exec(("insert into stock values('SKU-" + std::to_string(i) + "', 100000000)").c_str());
     exec("commit");
     for (const char* sql : kStatements) prepare(sql);
     for (const char* sql : {"begin immediate", "commit", "savepoint s", "release s"}) prepare(sql);
@@ -121,7 +125,8 @@ class PlainC {
   }
   void prepare(const char* sql) {
     sqlite3_stmt* statement = nullptr;
-    if (sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK) fail(db_, sql);
+    if (sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, nullptr) != SQLITE_OK)
+      fail(db_, sql);
     statements_.push_back(statement);
   }
   void step(std::size_t statement) {
@@ -129,7 +134,8 @@ class PlainC {
     sqlite3_reset(statements_[statement]);
   }
   void text(std::size_t statement, int slot, const std::string& value) {
-    sqlite3_bind_text(statements_[statement], slot, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
+    sqlite3_bind_text(statements_[statement], slot, value.data(), static_cast<int>(value.size()),
+                      SQLITE_STATIC);
   }
   void integer(std::size_t statement, int slot, std::int64_t value) {
     sqlite3_bind_int64(statements_[statement], slot, value);
@@ -234,7 +240,8 @@ ThroughThePort through_the_port(const std::string& path, int fibers, double seco
       group.wait();
       --open;
     };
-    for (std::size_t loop = 1; loop < loops; ++loop) runtime.spawn_on(loop, "clients", [&, loop] { work(loop); });
+    for (std::size_t loop = 1; loop < loops; ++loop)
+      runtime.spawn_on(loop, "clients", [&, loop] { work(loop); });
     work(0);
     while (open != 0) runtime::sleep_for(ctx, std::chrono::milliseconds(1));
     const double elapsed = std::chrono::duration<double>(BenchClock::now() - began).count();
@@ -245,7 +252,8 @@ ThroughThePort through_the_port(const std::string& path, int fibers, double seco
     std::sort(all.begin(), all.end());
     result.orders_per_second = static_cast<double>(after.transactions - before.transactions) / elapsed;
     result.group = static_cast<double>(after.transactions - before.transactions) / groups;
-    result.commit_microseconds = std::chrono::duration<double, std::micro>(after.commit_time - before.commit_time).count() / groups;
+    result.commit_microseconds =
+        std::chrono::duration<double, std::micro>(after.commit_time - before.commit_time).count() / groups;
     result.p50_milliseconds = all.at(all.size() / 2);
     result.p99_milliseconds = all.at(all.size() * 99 / 100);
   });
@@ -286,7 +294,7 @@ int main(int argc, char** argv) {
               with_savepoints / grouped);
   std::printf("(c)  Database::transact, %4d fibers%8.0f orders/s   c/b  = %.2f, c/a = %.2f\n", fibers,
               port.orders_per_second, port.orders_per_second / grouped, port.orders_per_second / one);
-  std::printf("     groups of %.0f on average, commit %.0f us, latency p50 %.1f ms, p99 %.1f ms\n", port.group,
-              port.commit_microseconds, port.p50_milliseconds, port.p99_milliseconds);
+  std::printf("     groups of %.0f on average, commit %.0f us, latency p50 %.1f ms, p99 %.1f ms\n",
+              port.group, port.commit_microseconds, port.p50_milliseconds, port.p99_milliseconds);
   fresh(folder);
 }

@@ -3,7 +3,8 @@
 //
 //   const auto left = db.query_one<Stock>(ctx, "select sku, quantity from stock where sku = $1", sku);
 //   const Order order = db.transact(ctx, "place order", [&](sql::Transaction& tx) {
-//     if (tx.execute("update stock set quantity = quantity - $2 where sku = $1 and quantity >= $2", sku, n) == 0)
+//     if (tx.execute("update stock set quantity = quantity - $2 where sku = $1 and quantity >= $2", sku, n)
+//     == 0)
 //       throw Error(ErrorCode::conflict, "…");            // rolls back this body alone
 //     return insert_order(tx, …);
 //   });                                                   // returns once it is durable
@@ -51,7 +52,8 @@ class Queries {
   template <class Row, class... Params>
   std::vector<Row> query(std::string_view sql, const Params&... params) {
     std::vector<Row> rows;
-    for_each<Row>(sql, [&](Row&& row) { rows.push_back(std::move(row)); }, params...);
+    for_each<Row>(
+        sql, [&](Row&& row) { rows.push_back(std::move(row)); }, params...);
     return rows;
   }
 
@@ -59,7 +61,8 @@ class Queries {
   template <class Row, class... Params>
   std::optional<Row> query_one(std::string_view sql, const Params&... params) {
     std::optional<Row> first;
-    for_each<Row>(sql, [&](Row&& row) { return first.emplace(std::move(row)), false; }, params...);
+    for_each<Row>(
+        sql, [&](Row&& row) { return first.emplace(std::move(row)), false; }, params...);
     return first;
   }
 
@@ -165,21 +168,21 @@ struct ReadOptions {
 
 /// A moment's numbers since the start; observe/ exports them.
 struct Statistics {
-  std::uint64_t transactions = 0;          ///< bodies committed
-  std::uint64_t rolled_back = 0;           ///< bodies that threw
-  std::uint64_t expired_in_queue = 0;      ///< dropped unrun: their caller's time was over
-  std::uint64_t refused = 0;               ///< refused because the queue was full
-  std::uint64_t groups = 0;                ///< commits; transactions / groups is the mean group size
+  std::uint64_t transactions = 0;      ///< bodies committed
+  std::uint64_t rolled_back = 0;       ///< bodies that threw
+  std::uint64_t expired_in_queue = 0;  ///< dropped unrun: their caller's time was over
+  std::uint64_t refused = 0;           ///< refused because the queue was full
+  std::uint64_t groups = 0;            ///< commits; transactions / groups is the mean group size
   std::uint64_t largest_group = 0;
-  std::uint64_t group_reruns = 0;          ///< groups begun again because of a failing body
+  std::uint64_t group_reruns = 0;  ///< groups begun again because of a failing body
   std::uint64_t failed_commits = 0;
-  std::uint64_t queue_depth = 0;           ///< now
-  std::uint64_t busy_waits = 0;            ///< waits for another process's transaction
+  std::uint64_t queue_depth = 0;  ///< now
+  std::uint64_t busy_waits = 0;   ///< waits for another process's transaction
   std::uint64_t checkpoints = 0;
-  std::uint64_t wal_pages = 0;             ///< in the write-ahead log after the last commit
-  std::uint64_t external_changes = 0;      ///< commits of other processes noticed
+  std::uint64_t wal_pages = 0;         ///< in the write-ahead log after the last commit
+  std::uint64_t external_changes = 0;  ///< commits of other processes noticed
   std::uint64_t queries = 0;
-  Duration commit_time{};                  ///< sum over groups, fsync included
+  Duration commit_time{};  ///< sum over groups, fsync included
   Duration longest_commit{};
   std::array<std::uint64_t, kFailureKinds> failures{};  ///< by FailureKind
 };
@@ -219,14 +222,16 @@ class Database {
   template <class Row, class... Params>
   std::vector<Row> query(const Context& ctx, std::string_view sql, const Params&... params) {
     std::vector<Row> rows;
-    for_each<Row>(ctx, sql, [&](Row&& row) { rows.push_back(std::move(row)); }, params...);
+    for_each<Row>(
+        ctx, sql, [&](Row&& row) { rows.push_back(std::move(row)); }, params...);
     return rows;
   }
 
   template <class Row, class... Params>
   std::optional<Row> query_one(const Context& ctx, std::string_view sql, const Params&... params) {
     std::optional<Row> first;
-    for_each<Row>(ctx, sql, [&](Row&& row) { return first.emplace(std::move(row)), false; }, params...);
+    for_each<Row>(
+        ctx, sql, [&](Row&& row) { return first.emplace(std::move(row)), false; }, params...);
     return first;
   }
 
@@ -292,7 +297,8 @@ class Database {
   template <class Scope, class Body, class Run>
   static auto returning(Body& body, const Run& run) {
     using Result = std::invoke_result_t<Body&, Scope&>;
-    static_assert(!std::is_reference_v<Result>, "The body's result outlives its transaction: return a value.");
+    static_assert(!std::is_reference_v<Result>,
+                  "The body's result outlives its transaction: return a value.");
     if constexpr (std::is_void_v<Result>) {
       run([&](Scope& scope) { body(scope); });
     } else {

@@ -34,7 +34,8 @@ std::string label(const Migration& migration) { return label(migration.version, 
   try {
     throw;
   } catch (const Error& error) {
-    throw Error(error.code(), std::string(doing) + " migration " + label(migration) + " failed; nothing of it was kept.")
+    throw Error(error.code(),
+                std::string(doing) + " migration " + label(migration) + " failed; nothing of it was kept.")
         .reason("migration_failed")
         .cause(error.what());
   }
@@ -52,7 +53,8 @@ struct Migrator::Applied {
 std::string checksum_of(const Migration& migration) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned int size = 0;
-  if (EVP_Digest(migration.up_sql.data(), migration.up_sql.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
+  if (EVP_Digest(migration.up_sql.data(), migration.up_sql.size(), digest.data(), &size, EVP_sha256(),
+                 nullptr) != 1) {
     throw Error(ErrorCode::internal, "SHA-256 is not available.");
   }
   return encode_hex({digest.data(), size});
@@ -76,7 +78,8 @@ std::vector<Migrator::Applied> Migrator::history(Queries& queries) {
   std::vector<Applied> applied;
   using Columns = std::tuple<std::int64_t, std::string, std::string, WallTime>;
   queries.for_each<Columns>(
-      "select version, name, checksum, applied_at from holdfast_migrations order by version", [&](Columns&& row) {
+      "select version, name, checksum, applied_at from holdfast_migrations order by version",
+      [&](Columns&& row) {
         auto& [version, name, checksum, applied_at] = row;
         applied.push_back({version, std::move(name), std::move(checksum), applied_at});
       });
@@ -120,7 +123,8 @@ std::vector<MigrationStatus> Migrator::status(const Context& ctx) const {
   require_trusted(applied);
   std::vector<MigrationStatus> steps;
   for (std::size_t i = 0; i < migrations_.size(); ++i) {
-    const std::optional<WallTime> at = i < applied.size() ? std::optional(applied[i].applied_at) : std::nullopt;
+    const std::optional<WallTime> at =
+        i < applied.size() ? std::optional(applied[i].applied_at) : std::nullopt;
     steps.push_back({migrations_[i].version, migrations_[i].name, at});
   }
   return steps;
@@ -139,7 +143,8 @@ std::vector<Migration> Migrator::plan_down(const Context& ctx, std::size_t steps
   for (std::size_t i = applied.size(); i > 0 && plan.size() < steps; --i) {
     const Migration& migration = migrations_[i - 1];
     if (migration.down_sql.empty()) {
-      refuse("migration_irreversible", "Migration " + label(migration) + " can't be undone: it has no down_sql.");
+      refuse("migration_irreversible",
+             "Migration " + label(migration) + " can't be undone: it has no down_sql.");
     }
     plan.push_back(migration);
   }
@@ -164,8 +169,9 @@ std::optional<Migration> Migrator::apply_next(const Context& ctx) const {
       if (applied.size() == migrations_.size()) return;
       next = migrations_[applied.size()];
       tx.execute_script(next->up_sql);
-      tx.execute("insert into holdfast_migrations(version, name, checksum, applied_at) values($1, $2, $3, $4)",
-                 next->version, next->name, checksum_of(*next), ctx.clock().wall_now());
+      tx.execute(
+          "insert into holdfast_migrations(version, name, checksum, applied_at) values($1, $2, $3, $4)",
+          next->version, next->name, checksum_of(*next), ctx.clock().wall_now());
     });
   } catch (...) {
     if (next) rethrow_for(*next, "Applying");
@@ -185,7 +191,8 @@ void Migrator::undo(const Context& ctx, const Migration& migration) const {
     database_.transact(ctx, "undo a migration", [&](Transaction& tx) {
       const std::vector<Applied> applied = history(tx);
       if (applied.empty() || applied.back().version != migration.version) {
-        refuse("migration_gap", "Migration " + label(migration) + " is no longer the latest: somebody else migrates.");
+        refuse("migration_gap",
+               "Migration " + label(migration) + " is no longer the latest: somebody else migrates.");
       }
       tx.execute_script(migration.down_sql);
       tx.execute("delete from holdfast_migrations where version = $1", migration.version);

@@ -17,8 +17,10 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-const Migration kProducts{1, "products", "create table products(sku text primary key)", "drop table products"};
-const Migration kStock{2, "stock", "create table stock(sku text); create index by_sku on stock(sku)", "drop table stock"};
+const Migration kProducts{1, "products", "create table products(sku text primary key)",
+                          "drop table products"};
+const Migration kStock{2, "stock", "create table stock(sku text); create index by_sku on stock(sku)",
+                       "drop table stock"};
 const Migration kSeed{5, "seed", "insert into products values('MUG')", ""};
 
 class MigrationsTest : public ::testing::Test {
@@ -39,7 +41,8 @@ class MigrationsTest : public ::testing::Test {
   }
   static std::vector<std::string> tables(const Context& ctx, Database& db) {
     return db.query<std::string>(
-        ctx, "select name from sqlite_master where type = 'table' and name not like 'holdfast%' order by name");
+        ctx,
+        "select name from sqlite_master where type = 'table' and name not like 'holdfast%' order by name");
   }
   static Error refusal(const std::function<void()>& call) {
     try {
@@ -152,7 +155,8 @@ TEST_F(MigrationsTest, WhoeverRunsAtTheSameTimeEachStepIsAppliedOnce) {
     std::size_t applied = 0;
     runtime::FiberGroup group(ctx);
     for (Database* each : {&db, other.get()}) {
-      group.spawn("migrate", [&, each](const Context& own) { applied += Migrator(*each, migrations).up(own).size(); });
+      group.spawn("migrate",
+                  [&, each](const Context& own) { applied += Migrator(*each, migrations).up(own).size(); });
     }
     group.wait();
     EXPECT_EQ(applied, 20U);

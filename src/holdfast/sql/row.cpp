@@ -36,15 +36,18 @@ void throw_out_of_range(std::int64_t value) {
 }
 
 void throw_wrong_size(std::size_t size, std::size_t wanted) {
-  throw_defect("a blob has " + std::to_string(size) + " bytes where " + std::to_string(wanted) + " are needed");
+  throw_defect("a blob has " + std::to_string(size) + " bytes where " + std::to_string(wanted) +
+               " are needed");
 }
 
 void throw_unreadable(std::string_view text, std::string_view wanted) {
-  throw_defect("the text '" + std::string(text.substr(0, 80)) + "' where " + std::string(wanted) + " is needed");
+  throw_defect("the text '" + std::string(text.substr(0, 80)) + "' where " + std::string(wanted) +
+               " is needed");
 }
 
 void throw_unknown_column(const RowView& row, std::size_t column) {
-  throw_defect("column '" + std::string(row.name(column)) + "' has no member of that name" + in_statement(row));
+  throw_defect("column '" + std::string(row.name(column)) + "' has no member of that name" +
+               in_statement(row));
 }
 
 void throw_missing_column(const RowView& row, std::string_view member) {

@@ -68,15 +68,15 @@ struct IsTuple<std::tuple<Ts...>> : std::true_type {};
 /// Reads rows as T. Made once a statement's execution.
 template <class T>
 class RowReader {
-  static_assert(Described<T>,
-                "A row is a described struct (HOLDFAST_DESCRIBE), a type with a sql::Codec, or a std::tuple.");
+  static_assert(
+      Described<T>,
+      "A row is a described struct (HOLDFAST_DESCRIBE), a type with a sql::Codec, or a std::tuple.");
 
  public:
   void columns(const RowView& row) {
     const std::size_t count = row.columns();
-    for_each_member_info<T>([&](auto member) {
-      column_of_[member.index] = find(row, count, member.index, member.name);
-    });
+    for_each_member_info<T>(
+        [&](auto member) { column_of_[member.index] = find(row, count, member.index, member.name); });
     if (count != kMemberCount<T>) refuse_surplus(row, count);
   }
 
@@ -120,8 +120,7 @@ class RowReader<T> {
 };
 
 template <class T>
-  requires IsTuple<T>::value
-class RowReader<T> {
+requires IsTuple<T>::value class RowReader<T> {
   static constexpr std::size_t kSize = std::tuple_size_v<T>;
 
  public:
@@ -131,7 +130,8 @@ class RowReader<T> {
   T read(const RowView& row) const {
     return [&]<std::size_t... I>(std::index_sequence<I...>) {
       return T{read_column<std::tuple_element_t<I, T>>(row, I)...};
-    }(std::make_index_sequence<kSize>());
+    }
+    (std::make_index_sequence<kSize>());
   }
 };
 

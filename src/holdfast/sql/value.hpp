@@ -116,8 +116,7 @@ concept Readable = requires(const Value& value) {
 [[noreturn]] void throw_out_of_range(std::int64_t value);
 
 template <class T>
-  requires(std::integral<T> && !std::same_as<T, bool>)
-struct Codec<T> {
+requires(std::integral<T> && !std::same_as<T, bool>) struct Codec<T> {
   static constexpr Value to_value(T value) {
     if (!std::in_range<std::int64_t>(value)) throw_out_of_range(static_cast<std::int64_t>(value));
     return Value::integer(static_cast<std::int64_t>(value));
@@ -176,8 +175,8 @@ struct Codec<std::span<const std::byte>> {
 
 /// Bytes of a fixed length: digests, keys.
 template <class Byte, std::size_t N>
-  requires(std::same_as<Byte, std::byte> || std::same_as<Byte, std::uint8_t>)
-struct Codec<std::array<Byte, N>> {
+requires(std::same_as<Byte, std::byte> ||
+         std::same_as<Byte, std::uint8_t>) struct Codec<std::array<Byte, N>> {
   static Value to_value(const std::array<Byte, N>& value) noexcept {
     return Value::blob(std::as_bytes(std::span(value)));
   }
@@ -230,14 +229,10 @@ struct Codec<WallTime> {
 
 template <class T>
 struct Codec<std::optional<T>> {
-  static Value to_value(const std::optional<T>& value)
-    requires Bindable<T>
-  {
+  static Value to_value(const std::optional<T>& value) requires Bindable<T> {
     return value ? Codec<T>::to_value(*value) : Value();
   }
-  static std::optional<T> from_value(const Value& value)
-    requires Readable<T>
-  {
+  static std::optional<T> from_value(const Value& value) requires Readable<T> {
     if (value.is_null()) return std::nullopt;
     return Codec<T>::from_value(value);
   }
@@ -254,13 +249,9 @@ class Param : public Value {
   template <Bindable T>
   Param(const T& value) : Value(Codec<T>::to_value(value)) {}
   template <HasTextForm T>
-    requires(!Bindable<T>)
-  Param(const T& value) {
-    keep(value);
-  }
+  requires(!Bindable<T>) Param(const T& value) { keep(value); }
   template <HasTextForm T>
-    requires(!Bindable<T>)
-  Param(const std::optional<T>& value) {
+  requires(!Bindable<T>) Param(const std::optional<T>& value) {
     if (value) keep(*value);
   }
   Param(const Param&) = delete;

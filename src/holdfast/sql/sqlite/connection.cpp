@@ -84,7 +84,8 @@ class Connection::Row final : public RowView {
 
 void Connection::Close::operator()(sqlite3* db) const noexcept { sqlite3_close_v2(db); }
 
-Connection::Connection(Options options, Counters& counters) : options_(std::move(options)), counters_(counters) {
+Connection::Connection(Options options, Counters& counters)
+    : options_(std::move(options)), counters_(counters) {
   open();
   set_up();
   statements_ = std::make_unique<StatementCache>(db_.get(), options_.statements);
@@ -110,8 +111,8 @@ void Connection::open() {
 
 void Connection::set_up() {
   pragma("pragma foreign_keys = on");
-  pragma("pragma temp_store = memory");     // savepoints of a large group would spill to a file otherwise
-  pragma("pragma secure_delete = off");     // Debian's default overwrites what is deleted
+  pragma("pragma temp_store = memory");  // savepoints of a large group would spill to a file otherwise
+  pragma("pragma secure_delete = off");  // Debian's default overwrites what is deleted
   pragma("pragma trusted_schema = off");
   const std::string cache = "pragma cache_size = -" + std::to_string(options_.cache_kib);
   pragma(cache.c_str());
@@ -123,8 +124,9 @@ void Connection::set_up() {
   }
   pragma("pragma journal_mode = wal");
   const Statement mode(db_.get(), "pragma journal_mode");
-  const bool wal = sqlite3_step(mode.handle()) == SQLITE_ROW &&
-                   std::string_view(reinterpret_cast<const char*>(sqlite3_column_text(mode.handle(), 0))) == "wal";
+  const bool wal =
+      sqlite3_step(mode.handle()) == SQLITE_ROW &&
+      std::string_view(reinterpret_cast<const char*>(sqlite3_column_text(mode.handle(), 0))) == "wal";
   if (!wal) {
     throw DatabaseError(FailureKind::unavailable, "The database can't take this now; try again.",
                         options_.path + " can't be set to write-ahead logging: is it read-only?");
@@ -145,14 +147,16 @@ void Connection::bind(const Statement& statement, std::span<const Param> params)
   int slot = 0;
   for (const int parameter : statement.parameter_of_slot()) {
     const int code = bind_one(statement.handle(), ++slot, params[static_cast<std::size_t>(parameter)]);
-    if (code != SQLITE_OK) throw_failure(code, "binding parameter " + std::to_string(parameter + 1), statement.sql());
+    if (code != SQLITE_OK)
+      throw_failure(code, "binding parameter " + std::to_string(parameter + 1), statement.sql());
   }
 }
 
 std::int64_t Connection::run(std::string_view sql, std::span<const Param> params, RowSink* sink) {
   const StatementCache::Loan statement(*statements_, sql);
   if (read_only_ && !statement->read_only()) {
-    throw DatabaseError(FailureKind::other, "A statement failed.", "a write outside of transact(): " + statement->sql());
+    throw DatabaseError(FailureKind::other, "A statement failed.",
+                        "a write outside of transact(): " + statement->sql());
   }
   bind(*statement, params);
   slept_ = {};
@@ -161,7 +165,8 @@ std::int64_t Connection::run(std::string_view sql, std::span<const Param> params
   bool wants_more = true;
   int code = SQLITE_OK;
   // A statement that writes is always run to its end: only there are its foreign keys checked.
-  while ((wants_more || !statement->read_only()) && (code = sqlite3_step(statement->handle())) == SQLITE_ROW) {
+  while ((wants_more || !statement->read_only()) &&
+         (code = sqlite3_step(statement->handle())) == SQLITE_ROW) {
     if (sink == nullptr || !wants_more) continue;
     if (!std::exchange(told_columns, true)) sink->columns(row);
     wants_more = sink->row(row);
@@ -214,7 +219,8 @@ std::int64_t Connection::data_version() {
 void Connection::checkpoint() noexcept {
   int pages = 0;
   int copied = 0;
-  if (sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) == SQLITE_OK) {
+  if (sqlite3_wal_checkpoint_v2(db_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &pages, &copied) ==
+      SQLITE_OK) {
     counters_.checkpoints.add();
     wal_pages_ = static_cast<std::uint64_t>(std::max(pages, 0));
     checkpointed_pages_ = static_cast<std::uint64_t>(std::clamp(copied, 0, std::max(pages, 0)));
@@ -257,12 +263,14 @@ int Connection::on_busy(void* self, int attempt) noexcept {
 int Connection::on_wal(void* self, sqlite3*, const char*, int pages) noexcept {
   auto& connection = *static_cast<Connection*>(self);
   connection.wal_pages_ = static_cast<std::uint64_t>(pages);
-  if (connection.wal_pages_ < connection.checkpointed_pages_) connection.checkpointed_pages_ = 0;  // it started over
+  if (connection.wal_pages_ < connection.checkpointed_pages_)
+    connection.checkpointed_pages_ = 0;  // it started over
   return SQLITE_OK;
 }
 
 // A body that commits by itself would take the whole group with it.
-int Connection::on_authorize(void* self, int action, const char*, const char*, const char*, const char*) noexcept {
+int Connection::on_authorize(void* self, int action, const char*, const char*, const char*,
+                             const char*) noexcept {
   const bool control = action == SQLITE_TRANSACTION || action == SQLITE_SAVEPOINT;
   return control && !static_cast<Connection*>(self)->framing_ ? SQLITE_DENY : SQLITE_OK;
 }

@@ -106,7 +106,8 @@ class Connection {
   static int on_progress(void* self) noexcept;
   static int on_busy(void* self, int attempt) noexcept;
   static int on_wal(void* self, sqlite3*, const char*, int pages) noexcept;
-  static int on_authorize(void* self, int action, const char*, const char*, const char*, const char*) noexcept;
+  static int on_authorize(void* self, int action, const char*, const char*, const char*,
+                          const char*) noexcept;
 
   static constexpr std::size_t kFrames = 7;
   struct Close {

@@ -23,13 +23,17 @@ class Runtime;
 namespace holdfast::sql::sqlite {
 
 struct Options {
-  std::string path;               ///< of the file; its folder must exist and be writable
-  std::size_t max_queue = 8192;   ///< transactions waiting for the writer; more are refused with Error(unavailable)
-  std::size_t max_group = 256;    ///< transactions a commit
-  Duration busy_timeout = std::chrono::seconds(5);         ///< for another program's write lock
+  std::string path;  ///< of the file; its folder must exist and be writable
+  std::size_t max_queue =
+      8192;  ///< transactions waiting for the writer; more are refused with Error(unavailable)
+  std::size_t max_group = 256;                                    ///< transactions a commit
+  Duration busy_timeout = std::chrono::seconds(5);                ///< for another program's write lock
   Duration reader_busy_timeout = std::chrono::milliseconds(100);  ///< likewise, on a loop: holds up the loop
-  Duration external_poll = std::chrono::milliseconds(10);  ///< how often other processes' commits are looked for
-  std::size_t checkpoint_pages = 1000;   ///< of the log (4 KiB each), after which it is copied into the database between two groups: more is a little faster, with longer pauses
+  Duration external_poll =
+      std::chrono::milliseconds(10);  ///< how often other processes' commits are looked for
+  std::size_t checkpoint_pages =
+      1000;  ///< of the log (4 KiB each), after which it is copied into the database between two groups: more
+             ///< is a little faster, with longer pauses
   std::size_t writer_cache_kib = 16384;  ///< most page cache of the writer; taken as needed
   std::size_t reader_cache_kib = 2048;   ///< likewise, of each reader
   std::size_t cached_statements = 128;   ///< a connection

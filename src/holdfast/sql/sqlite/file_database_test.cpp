@@ -413,7 +413,8 @@ TEST_F(FileDatabaseTest, AnotherProcessesCommitIsNoticedAndOnesOwnIsNot) {
       insert(ctx, db, 2);
       const auto seen = signal.version();
       insert(ctx, *other, 3);
-      EXPECT_EQ(signal.wait_past(ctx.with_timeout(10s), seen, "the other's commit"), runtime::Woken::by_event);
+      EXPECT_EQ(signal.wait_past(ctx.with_timeout(10s), seen, "the other's commit"),
+                runtime::Woken::by_event);
     }
     const auto noticed = db.statistics().external_changes;
     EXPECT_EQ(noticed, 1U);

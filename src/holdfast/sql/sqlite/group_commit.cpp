@@ -332,7 +332,8 @@ void GroupCommit::wake_callers() noexcept {
 
 // After the callers were woken, so that nobody's answer waits for it; what queues meanwhile does.
 void GroupCommit::checkpoint_if_due() noexcept {
-  if (connection_ && connection_->pages_to_checkpoint() >= options_.checkpoint_pages) connection_->checkpoint();
+  if (connection_ && connection_->pages_to_checkpoint() >= options_.checkpoint_pages)
+    connection_->checkpoint();
 }
 
 void GroupCommit::reopen_if_needed() {

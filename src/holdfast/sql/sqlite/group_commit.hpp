@@ -94,8 +94,8 @@ class GroupCommit {
   Turnstile turnstile_;
 
   mutable std::mutex mutex_;
-  std::condition_variable work_;    // for the writer
-  std::condition_variable done_;    // for callers that are plain threads
+  std::condition_variable work_;  // for the writer
+  std::condition_variable done_;  // for callers that are plain threads
   Pending* first_ = nullptr;
   Pending* last_ = nullptr;
   std::size_t queued_ = 0;
@@ -108,8 +108,8 @@ class GroupCommit {
   // The writer's own, whichever thread it is on.
   std::unique_ptr<Connection> connection_;
   std::optional<OpenTransaction> transaction_;
-  Group group_;      // taken, in order
-  Group dropped_;    // of it, those not run
+  Group group_;    // taken, in order
+  Group dropped_;  // of it, those not run
   std::vector<runtime::Waker> wakers_;
   std::size_t careful_groups_ = 0;  // how many more run with savepoints from the start
   std::int64_t data_version_ = 0;

@@ -14,7 +14,8 @@ namespace {
 class MemoryDatabase final : public Database {
  public:
   MemoryDatabase()
-      : connection_({.path = ":memory:", .use = Connection::Use::memory}, counters_), transaction_(connection_) {}
+      : connection_({.path = ":memory:", .use = Connection::Use::memory}, counters_),
+        transaction_(connection_) {}
 
   ExternalWatch watch_external_changes(runtime::Signal&) override { return {}; }  // there is no outside
   Statistics statistics() const override { return counters_.snapshot(); }

@@ -24,13 +24,12 @@ int parameter_number(const char* name, std::string_view sql) {
   int number = 0;
   const char* end = name + std::strlen(name);
   const auto parsed = std::from_chars(name + 1, end, number);
-  if (parsed.ec != std::errc() || parsed.ptr != end || number < 1) refuse("a placeholder other than $1…$n", sql);
+  if (parsed.ec != std::errc() || parsed.ptr != end || number < 1)
+    refuse("a placeholder other than $1…$n", sql);
   return number - 1;
 }
 
-bool only_space(const char* tail) noexcept {
-  return std::strspn(tail, " \t\r\n;") == std::strlen(tail);
-}
+bool only_space(const char* tail) noexcept { return std::strspn(tail, " \t\r\n;") == std::strlen(tail); }
 
 }  // namespace
 

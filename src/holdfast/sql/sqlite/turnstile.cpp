@@ -23,7 +23,8 @@ bool take(int lock) noexcept {
 
 }  // namespace
 
-Turnstile::Turnstile(const std::string& path) : next_(open_lock(path + "-next")), turn_(open_lock(path + "-turn")) {}
+Turnstile::Turnstile(const std::string& path)
+    : next_(open_lock(path + "-next")), turn_(open_lock(path + "-turn")) {}
 
 Turnstile::~Turnstile() {
   if (next_ >= 0) ::close(next_);

@@ -3,7 +3,7 @@
 // locks beside the database: take A, take B, release A, write, release B. Who has just written finds A
 // taken by the next, so they alternate. The kernel releases both when a process dies.
 //
-// Costs three system calls a group while nobody else writes (some 0.3 µs each). Local file systems only.
+// Costs four system calls a group while nobody else writes (some 0.3 µs each). Local file systems only.
 // Thread-safety: one thread at a time.
 #pragma once
 
