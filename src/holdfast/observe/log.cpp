@@ -8,6 +8,7 @@
 
 #include "holdfast/observe/internal/log_line.hpp"
 #include "holdfast/observe/internal/log_sink.hpp"
+#include "holdfast/observe/metrics.hpp"
 
 namespace holdfast::observe {
 
@@ -165,6 +166,17 @@ void Logger::write(LogLevel level, const LogScope& scope, std::string_view messa
                       .scope = &scope};
   append_line(line, log.style, head, bound_ ? std::string_view(*bound_) : std::string_view(), fields);
   log.sink.append(line.view(), level >= LogLevel::warn);
+}
+
+std::vector<Observation> observe_log(Metrics& metrics, const Log& log) {
+  constexpr const char* kName = "holdfast_log_lines_total";
+  constexpr const char* kHelp = "Log lines taken for writing, or dropped because the reader blocked or failed.";
+  std::vector<Observation> all;
+  all.push_back(metrics.observe_counter(kName, kHelp, {{"outcome", "written"}},
+                                        [&log] { return static_cast<double>(log.written_lines()); }));
+  all.push_back(metrics.observe_counter(kName, kHelp, {{"outcome", "dropped"}},
+                                        [&log] { return static_cast<double>(log.dropped_lines()); }));
+  return all;
 }
 
 }  // namespace holdfast::observe

@@ -22,11 +22,15 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "holdfast/base/clock.hpp"
 #include "holdfast/observe/trace.hpp"
 
 namespace holdfast::observe {
+
+class Metrics;
+class Observation;
 
 enum class LogLevel : std::uint8_t { trace, debug, info, warn, error, off };
 
@@ -215,5 +219,8 @@ class Log {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// holdfast_log_lines_total{outcome="written"|"dropped"}. `log` must outlive what is returned.
+[[nodiscard]] std::vector<Observation> observe_log(Metrics& metrics, const Log& log);
 
 }  // namespace holdfast::observe

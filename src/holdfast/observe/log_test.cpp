@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "holdfast/observe/metrics.hpp"
+
 namespace holdfast::observe {
 namespace {
 
@@ -183,6 +185,10 @@ TEST_F(LogTest, ABlockedReaderCostsLinesAndNeverTime) {
     read_back.resize(total);
     EXPECT_EQ(static_cast<std::uint64_t>(std::ranges::count(read_back, '\n')), log.written_lines());
     EXPECT_EQ(log.written_lines() + log.dropped_lines(), 2000u);
+    Metrics metrics;
+    const auto observed = observe_log(metrics, log);
+    EXPECT_THAT(metrics.expose(), HasSubstr("holdfast_log_lines_total{outcome=\"dropped\"} " +
+                                            std::to_string(log.dropped_lines()) + "\n"));
     log.logger().error("back again");
     EXPECT_GT(::read(ends[0], read_back.data(), 4096), 0);
   }
