@@ -69,7 +69,8 @@ std::optional<Tree> shaped(Setting::Shape shape, const std::string& text, const 
     }
     const std::size_t equals = part.find('=');
     if (equals == std::string_view::npos) return std::nullopt;
-    tree.members.emplace_back(trimmed(part.substr(0, equals)), text_tree(trimmed(part.substr(equals + 1)), origin));
+    tree.members.emplace_back(trimmed(part.substr(0, equals)),
+                              text_tree(trimmed(part.substr(equals + 1)), origin));
   }
   return tree;
 }
@@ -86,7 +87,8 @@ Tree* way_to(Tree& root, std::string_view path, const std::string& origin) {
     const std::string_view name = path.substr(0, dot);
     path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
     Tree* below = at->find(name);
-    at = below != nullptr ? below : &at->members.emplace_back(std::string(name), Tree{.origin = origin}).second;
+    at = below != nullptr ? below
+                          : &at->members.emplace_back(std::string(name), Tree{.origin = origin}).second;
   }
 }
 
@@ -114,9 +116,11 @@ void apply_file(const Sources& sources, Tree& root, Faults& faults) {
   root = parse_yaml(*text, sources.file, faults);
 }
 
-void apply_environment(const Sources& sources, const std::vector<Setting>& settings, Tree& root, Faults& faults) {
+void apply_environment(const Sources& sources, const std::vector<Setting>& settings, Tree& root,
+                       Faults& faults) {
   std::vector<std::string> names;
-  for (const Setting& setting : settings) names.push_back(variable_name(sources.environment_prefix, setting.path));
+  for (const Setting& setting : settings)
+    names.push_back(variable_name(sources.environment_prefix, setting.path));
   for (const auto& [name, value] : sources.environment) {
     if (!name.starts_with(sources.environment_prefix)) continue;
     const std::string origin = "environment " + name;
@@ -129,15 +133,17 @@ void apply_environment(const Sources& sources, const std::vector<Setting>& setti
     const Setting& setting = settings[static_cast<std::size_t>(found - names.begin())];
     auto tree = shaped(setting.shape, value, origin);
     if (!tree) {
-      faults.add(origin, setting.path, setting.shape == Setting::Shape::map ? "must be like name=value,name=value"
-                                                                            : "can be set in the file only");
+      faults.add(origin, setting.path,
+                 setting.shape == Setting::Shape::map ? "must be like name=value,name=value"
+                                                      : "can be set in the file only");
       continue;
     }
     put(root, setting.path, std::move(*tree));
   }
 }
 
-void apply_overrides(const Sources& sources, const std::vector<Setting>& settings, Tree& root, Faults& faults) {
+void apply_overrides(const Sources& sources, const std::vector<Setting>& settings, Tree& root,
+                     Faults& faults) {
   for (const Override& given : sources.overrides) {
     const auto found = std::ranges::find_if(settings, [&](const Setting& setting) {
       return setting.path == given.path ||
@@ -174,7 +180,9 @@ Tree* Tree::find(std::string_view member) noexcept {
   return nullptr;
 }
 
-const Tree* Tree::find(std::string_view member) const noexcept { return const_cast<Tree*>(this)->find(member); }
+const Tree* Tree::find(std::string_view member) const noexcept {
+  return const_cast<Tree*>(this)->find(member);
+}
 
 std::string_view to_string(Tree::Kind kind) noexcept {
   switch (kind) {
@@ -222,7 +230,8 @@ Override parse_override(std::string_view assignment) {
   const std::size_t equals = assignment.find('=');
   if (equals == 0 || equals == std::string_view::npos) {
     throw Error(ErrorCode::invalid_argument,
-                fmt::format("--set takes path=value, as in --set http.address=127.0.0.1:8080; \"{}\" is not.", assignment));
+                fmt::format("--set takes path=value, as in --set http.address=127.0.0.1:8080; \"{}\" is not.",
+                            assignment));
   }
   const std::string path(assignment.substr(0, equals));
   return {.path = path, .value = std::string(assignment.substr(equals + 1)), .origin = "--set " + path};
@@ -248,7 +257,9 @@ void detail::throw_if_any(const Faults& faults) {
     detail.append("\n  ").append(line);
     violations.push_back({.pointer = fault.path, .code = "invalid_setting", .message = std::move(line)});
   }
-  throw Error(ErrorCode::invalid_argument, std::move(detail)).reason("invalid_configuration").violations(std::move(violations));
+  throw Error(ErrorCode::invalid_argument, std::move(detail))
+      .reason("invalid_configuration")
+      .violations(std::move(violations));
 }
 
 }  // namespace holdfast::config

@@ -34,8 +34,8 @@ struct Override {
 };
 
 struct Sources {
-  std::string file;       ///< path of a YAML file; empty: none
-  std::string yaml;       ///< or its text itself, called `yaml_name` in messages
+  std::string file;  ///< path of a YAML file; empty: none
+  std::string yaml;  ///< or its text itself, called `yaml_name` in messages
   std::string yaml_name = "holdfast.yaml";
   std::vector<std::pair<std::string, std::string>> environment;  ///< see process_environment()
   std::string environment_prefix = "HOLDFAST_";                  ///< variables without it are not looked at
@@ -90,7 +90,8 @@ enum class PrintFormat : std::uint8_t {
   json,  ///< {"settings": {…}, "origins": {"http.address": "environment HOLDFAST_HTTP_ADDRESS"}}
 };
 
-std::string print_tree(const Tree& tree, const std::map<std::string, std::string>& origins, PrintFormat format);
+std::string print_tree(const Tree& tree, const std::map<std::string, std::string>& origins,
+                       PrintFormat format);
 
 /// Every setting. Secrets are shown as "***".
 template <Described T>

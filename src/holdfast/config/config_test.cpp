@@ -36,7 +36,8 @@ struct HttpSettings {
   std::vector<std::string> cors_origins;
   std::optional<std::string> server_name;
   static constexpr auto rules() {
-    return holdfast::rules(field<&HttpSettings::grace>().range(10, 5000), field<&HttpSettings::cors_origins>().size(0, 2),
+    return holdfast::rules(field<&HttpSettings::grace>().range(10, 5000),
+                           field<&HttpSettings::cors_origins>().size(0, 2),
                            field<&HttpSettings::max_body>().range(1024, 1 << 30));
   }
 };
@@ -53,10 +54,12 @@ struct Settings {
   std::map<std::string, std::string> log_levels;
   std::vector<Tier> tiers;
   void validate(Violations& faults) const {
-    if (shuffle && durability == Durability::normal) faults.add_at("/logLevels", "x", "can't be, with both of them");
+    if (shuffle && durability == Durability::normal)
+      faults.add_at("/logLevels", "x", "can't be, with both of them");
   }
 };
-HOLDFAST_DESCRIBE(Settings, (data, http, smtp_password, durability, shuffle, ratio, offset, log_levels, tiers))
+HOLDFAST_DESCRIBE(Settings,
+                  (data, http, smtp_password, durability, shuffle, ratio, offset, log_levels, tiers))
 
 struct Strict {
   Secret key;
@@ -95,9 +98,10 @@ TEST(Config, DefaultsStandWhereNothingIsSaid) {
 }
 
 TEST(Config, FlagsGoBeforeEnvironmentBeforeFileBeforeDefaults) {
-  const auto settings = load<Settings>({.yaml = "data: /file\nhttp:\n  address: file\n  port: 1\n  idle_timeout: 1m\n",
-                                        .environment = {{"HOLDFAST_HTTP_ADDRESS", "env"}, {"HOLDFAST_HTTP_PORT", "2"}, {"HOME", "/"}},
-                                        .overrides = {parse_override("http.address=flag=1")}});
+  const auto settings = load<Settings>(
+      {.yaml = "data: /file\nhttp:\n  address: file\n  port: 1\n  idle_timeout: 1m\n",
+       .environment = {{"HOLDFAST_HTTP_ADDRESS", "env"}, {"HOLDFAST_HTTP_PORT", "2"}, {"HOME", "/"}},
+       .overrides = {parse_override("http.address=flag=1")}});
   EXPECT_EQ(settings->http.address, "flag=1");
   EXPECT_EQ(settings->http.port, 2);
   EXPECT_EQ(settings->http.idle_timeout, 60s);
@@ -134,32 +138,35 @@ tiers:
 }
 
 TEST(Config, ListsAndMapsFitInAVariableOrAFlag) {
-  const auto settings = load<Settings>({.environment = {{"HOLDFAST_HTTP_CORS_ORIGINS", "https://a, https://b"},
-                                                        {"HOLDFAST_LOG_LEVELS", "sql=debug, http=warn"}},
-                                        .overrides = {parse_override("log_levels.http.server=error")}});
+  const auto settings =
+      load<Settings>({.environment = {{"HOLDFAST_HTTP_CORS_ORIGINS", "https://a, https://b"},
+                                      {"HOLDFAST_LOG_LEVELS", "sql=debug, http=warn"}},
+                      .overrides = {parse_override("log_levels.http.server=error")}});
   EXPECT_THAT(settings->http.cors_origins, ElementsAre("https://a", "https://b"));
   EXPECT_EQ(settings->log_levels.size(), 3u);
   EXPECT_EQ(settings->log_levels.at("http.server"), "error");
 }
 
 TEST(Config, ReportsEveryFaultWithItsOrigin) {
-  EXPECT_THAT(faults_of({.yaml = "http:\n  port: 70000\n  idle_timeout: 30\n  adress: x\n  grace: 1ms\n  max_body: 5\n"
-                                 "durability: fulll\nshuffle: yes\ntiers: [{name: toolongname}, 3]\n",
-                         .environment = {{"HOLDFAST_HTTP_ADRESS", "x"}, {"HOLDFAST_RATIO", "much"}},
-                         .overrides = {{.path = "htpp.port", .value = "1", .origin = "--set htpp.port"}}}),
-              ::testing::UnorderedElementsAre(
-                  "environment HOLDFAST_HTTP_ADRESS: unknown setting; did you mean HOLDFAST_HTTP_ADDRESS?",
-                  "--set htpp.port: htpp.port: unknown setting; did you mean http.port?",
-                  "holdfast.yaml:2: http.port: 70000 is out of range 0..65535",
-                  "holdfast.yaml:3: http.idle_timeout: \"30\" has no unit; say the unit, as in 200ms, 5s or 1h",
-                  "holdfast.yaml:4: http.adress: unknown setting; did you mean address?",
-                  "holdfast.yaml:5: http.grace: 1ms is out of range 10ms..5s",
-                  "holdfast.yaml:6: http.max_body: \"5\" has no unit; say the unit, as in 512B, 64KiB or 1GB",
-                  "holdfast.yaml:7: durability: \"fulll\" must be one of: full, normal; did you mean full?",
-                  "holdfast.yaml:8: shuffle: \"yes\" must be true or false",
-                  "environment HOLDFAST_RATIO: ratio: \"much\" is not a number",
-                  "holdfast.yaml:9: tiers[0].name: must have 1 to 8 characters; it has 11",
-                  "holdfast.yaml:9: tiers[1]: must be a map of settings, not a single value"));
+  EXPECT_THAT(
+      faults_of({.yaml =
+                     "http:\n  port: 70000\n  idle_timeout: 30\n  adress: x\n  grace: 1ms\n  max_body: 5\n"
+                     "durability: fulll\nshuffle: yes\ntiers: [{name: toolongname}, 3]\n",
+                 .environment = {{"HOLDFAST_HTTP_ADRESS", "x"}, {"HOLDFAST_RATIO", "much"}},
+                 .overrides = {{.path = "htpp.port", .value = "1", .origin = "--set htpp.port"}}}),
+      ::testing::UnorderedElementsAre(
+          "environment HOLDFAST_HTTP_ADRESS: unknown setting; did you mean HOLDFAST_HTTP_ADDRESS?",
+          "--set htpp.port: htpp.port: unknown setting; did you mean http.port?",
+          "holdfast.yaml:2: http.port: 70000 is out of range 0..65535",
+          "holdfast.yaml:3: http.idle_timeout: \"30\" has no unit; say the unit, as in 200ms, 5s or 1h",
+          "holdfast.yaml:4: http.adress: unknown setting; did you mean address?",
+          "holdfast.yaml:5: http.grace: 1ms is out of range 10ms..5s",
+          "holdfast.yaml:6: http.max_body: \"5\" has no unit; say the unit, as in 512B, 64KiB or 1GB",
+          "holdfast.yaml:7: durability: \"fulll\" must be one of: full, normal; did you mean full?",
+          "holdfast.yaml:8: shuffle: \"yes\" must be true or false",
+          "environment HOLDFAST_RATIO: ratio: \"much\" is not a number",
+          "holdfast.yaml:9: tiers[0].name: must have 1 to 8 characters; it has 11",
+          "holdfast.yaml:9: tiers[1]: must be a map of settings, not a single value"));
 }
 
 TEST(Config, KnowsOtherVariablesOfThePrefix) {
@@ -176,26 +183,33 @@ TEST(Config, ADefaultThatBreaksItsRuleIsRequired) {
 }
 
 TEST(Config, RulesAcrossSettingsHold) {
-  EXPECT_THAT(faults_of_yaml("shuffle: true\ndurability: normal\n"), ElementsAre("log_levels: can't be, with both of them"));
+  EXPECT_THAT(faults_of_yaml("shuffle: true\ndurability: normal\n"),
+              ElementsAre("log_levels: can't be, with both of them"));
 }
 
 TEST(Config, ValuesOfTheWrongShapeAreNamed) {
-  EXPECT_THAT(faults_of_yaml("http: 3"), ElementsAre("holdfast.yaml:1: http: must be a map of settings, not a single value"));
-  EXPECT_THAT(faults_of_yaml("data: [1]"), ElementsAre("holdfast.yaml:1: data: must be a single value, not a list"));
-  EXPECT_THAT(faults_of_yaml("data:"), ElementsAre("holdfast.yaml:1: data: has no value; leave it out to keep the default"));
+  EXPECT_THAT(faults_of_yaml("http: 3"),
+              ElementsAre("holdfast.yaml:1: http: must be a map of settings, not a single value"));
+  EXPECT_THAT(faults_of_yaml("data: [1]"),
+              ElementsAre("holdfast.yaml:1: data: must be a single value, not a list"));
+  EXPECT_THAT(faults_of_yaml("data:"),
+              ElementsAre("holdfast.yaml:1: data: has no value; leave it out to keep the default"));
   EXPECT_THAT(faults_of_yaml("- a"), ElementsAre("holdfast.yaml:1: must be a map of settings, not a list"));
   EXPECT_THAT(faults_of_yaml("data: a\ndata: b"), ElementsAre("holdfast.yaml:2: data: is there twice"));
   EXPECT_THAT(faults_of_yaml("http:\n"), ElementsAre());
 }
 
 TEST(Config, RefusesYamlThatIsOddOrHostile) {
-  EXPECT_THAT(faults_of_yaml("a: &x [1]\nb: *x"), ElementsAre(HasSubstr("anchors (&name) are not supported")));
+  EXPECT_THAT(faults_of_yaml("a: &x [1]\nb: *x"),
+              ElementsAre(HasSubstr("anchors (&name) are not supported")));
   EXPECT_THAT(faults_of_yaml("data: !secret x"), ElementsAre(HasSubstr("tags (!name) are not supported")));
   EXPECT_THAT(faults_of_yaml("data: a\n---\ndata: b"), ElementsAre(HasSubstr("second document")));
   EXPECT_THAT(faults_of_yaml("data: \"a"), ElementsAre(HasSubstr("is not YAML")));
   EXPECT_THAT(faults_of_yaml("data: \xFF"), ElementsAre(HasSubstr("is not UTF-8")));
-  EXPECT_THAT(faults_of_yaml("data: " + std::string(1 << 20, 'x')), ElementsAre(HasSubstr("larger than 1 MiB")));
-  EXPECT_THAT(faults_of_yaml("data: " + std::string(40, '[') + std::string(40, ']')), ElementsAre(HasSubstr("nested too deeply")));
+  EXPECT_THAT(faults_of_yaml("data: " + std::string(1 << 20, 'x')),
+              ElementsAre(HasSubstr("larger than 1 MiB")));
+  EXPECT_THAT(faults_of_yaml("data: " + std::string(40, '[') + std::string(40, ']')),
+              ElementsAre(HasSubstr("nested too deeply")));
   EXPECT_THAT(faults_of_yaml("data: " + std::string(500'000, '[')), ElementsAre(HasSubstr("holdfast.yaml:")));
   EXPECT_THAT(faults_of_yaml("data: " + std::string(5000, '{')), ElementsAre(HasSubstr("holdfast.yaml:")));
   std::string many;
@@ -208,7 +222,8 @@ TEST(Config, SurvivesAnyBytes) {
   const std::string_view alphabet = "ab:-[]{}&*!|>'\"%@#,? \n\t0~\\";
   for (int i = 0; i < 3000; ++i) {
     std::string yaml;
-    for (std::uint64_t length = random.below(60); length > 0; --length) yaml += alphabet[random.below(alphabet.size())];
+    for (std::uint64_t length = random.below(60); length > 0; --length)
+      yaml += alphabet[random.below(alphabet.size())];
     try {
       (void)load<Settings>({.yaml = yaml});
     } catch (const Error&) {
@@ -246,8 +261,9 @@ TEST(Config, SecretsComeFromFilesAndAreNotShown) {
 }
 
 TEST(Config, PrintsWhatCanBeReadBack) {
-  const Sources sources{.yaml = "http: {port: 81, cors_origins: [\"a b\", c]}\nlog_levels: {sql: debug}\n"
-                                "tiers:\n  - name: free\n  - {name: paid, requests: 1000}\ndata: \"true\"\n",
+  const Sources sources{.yaml =
+                            "http: {port: 81, cors_origins: [\"a b\", c]}\nlog_levels: {sql: debug}\n"
+                            "tiers:\n  - name: free\n  - {name: paid, requests: 1000}\ndata: \"true\"\n",
                         .environment = {{"HOLDFAST_RATIO", "0.25"}}};
   const auto settings = load<Settings>(sources);
   const std::string yaml = print(settings, PrintFormat::yaml);
@@ -255,7 +271,8 @@ TEST(Config, PrintsWhatCanBeReadBack) {
   EXPECT_THAT(yaml, HasSubstr("  address: \"127.0.0.1:8080\"  # default\n"));
   EXPECT_THAT(yaml, HasSubstr("  idle_timeout: 75s  # default\n"));
   EXPECT_THAT(yaml, HasSubstr("ratio: 0.25  # environment HOLDFAST_RATIO\n"));
-  EXPECT_THAT(yaml, HasSubstr("tiers:  # holdfast.yaml:3\n  - name: free\n    requests: 10\n  - name: paid\n"));
+  EXPECT_THAT(yaml,
+              HasSubstr("tiers:  # holdfast.yaml:3\n  - name: free\n    requests: 10\n  - name: paid\n"));
   const auto again = load<Settings>({.yaml = yaml});
   const auto values = [](const Loaded<Settings>& loaded) {
     const std::string json = print(loaded, PrintFormat::json);

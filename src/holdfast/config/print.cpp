@@ -20,7 +20,8 @@ bool plain(std::string_view text) {
     return false;
   }
   const auto ordinary = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '/' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '/' || c == '-' || c == '.';
   };
   const bool numeric = text.find_first_not_of("0123456789.eExX_+-") == std::string_view::npos;
   return !numeric && text[0] != '-' && std::ranges::all_of(text, ordinary);
@@ -52,7 +53,8 @@ class YamlPrinter {
     return "  # " + (found == origins_.end() ? std::string("default") : found->second);
   }
 
-  void write(const Tree& value, const std::string& path, std::size_t depth, const std::string& remark, bool commented) {
+  void write(const Tree& value, const std::string& path, std::size_t depth, const std::string& remark,
+             bool commented) {
     const bool of_maps = !value.items.empty() && value.items[0].kind == Tree::Kind::map;
     if (value.kind == Tree::Kind::map && value.members.empty()) {
       out_.append(" {}").append(remark.empty() ? "  # default" : remark).append("\n");
@@ -68,7 +70,8 @@ class YamlPrinter {
       }
     } else if (value.kind == Tree::Kind::list) {
       out_.append(" [");
-      for (const Tree& item : value.items) out_.append(&item == value.items.data() ? "" : ", ").append(scalar(item));
+      for (const Tree& item : value.items)
+        out_.append(&item == value.items.data() ? "" : ", ").append(scalar(item));
       out_.append("]").append(remark).append("\n");
     } else {
       out_.append(" ").append(scalar(value)).append(remark).append("\n");
@@ -103,7 +106,8 @@ void write_json(JsonWriter& json, const Tree& tree) {
 
 }  // namespace
 
-std::string print_tree(const Tree& tree, const std::map<std::string, std::string>& origins, PrintFormat format) {
+std::string print_tree(const Tree& tree, const std::map<std::string, std::string>& origins,
+                       PrintFormat format) {
   if (format == PrintFormat::yaml) {
     YamlPrinter printer(origins);
     printer.members(tree, "", 0, true);

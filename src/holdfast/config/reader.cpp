@@ -16,7 +16,8 @@ constexpr std::size_t kMaxShown = 80;
 /// What was given, for a message; long ones are cut.
 std::string shown(const Tree& at) {
   std::string out = "\"";
-  for (const char c : std::string_view(at.text).substr(0, kMaxShown)) out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  for (const char c : std::string_view(at.text).substr(0, kMaxShown))
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
   return out + (at.text.size() > kMaxShown ? "…\"" : "\"");
 }
 
@@ -74,10 +75,12 @@ void Reader::fault_across(const Violations& violations) {
 
 void Reader::fault_required() {
   const std::string variable = variable_name(environment_prefix_, path_);
-  faults_.add("", path_, fmt::format("is required: set it in the file, by {}, or by --set {}=…", variable, path_));
+  faults_.add("", path_,
+              fmt::format("is required: set it in the file, by {}, or by --set {}=…", variable, path_));
 }
 
-void Reader::fault_unknown(const Tree& at, std::string_view member, const std::vector<std::string_view>& known) {
+void Reader::fault_unknown(const Tree& at, std::string_view member,
+                           const std::vector<std::string_view>& known) {
   const Step step(*this, member);
   fault(at, "unknown setting" + suggestion(member, known));
 }

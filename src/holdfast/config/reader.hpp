@@ -148,7 +148,8 @@ void collect_member(std::vector<Setting>& settings, const std::string& path) {
     collect_member<typename T::value_type>(settings, path);
   } else if constexpr (kIsVector<T>) {
     using Item = typename T::value_type;
-    settings.push_back({path, Described<Item> && !HasTextForm<Item> ? Setting::Shape::list_of_maps : Setting::Shape::list});
+    settings.push_back(
+        {path, Described<Item> && !HasTextForm<Item> ? Setting::Shape::list_of_maps : Setting::Shape::list});
   } else if constexpr (kIsMap<T>) {
     settings.push_back({path, Setting::Shape::map});
   } else {
@@ -167,13 +168,15 @@ void collect(std::vector<Setting>& settings, const std::string& prefix) {
 template <class I>
 void read_integer(Reader& reader, const Tree& tree, I& out, const FieldRule& rule) {
   if constexpr (std::signed_integral<I>) {
-    const auto value = reader.integer(tree, std::max<std::int64_t>(rule.minimum, std::numeric_limits<I>::min()),
-                                      std::min<std::int64_t>(rule.maximum, std::numeric_limits<I>::max()));
+    const auto value =
+        reader.integer(tree, std::max<std::int64_t>(rule.minimum, std::numeric_limits<I>::min()),
+                       std::min<std::int64_t>(rule.maximum, std::numeric_limits<I>::max()));
     if (value) out = static_cast<I>(*value);
   } else {
     std::uint64_t most = std::numeric_limits<I>::max();
     if (rule.maximum != FieldRule::kHighest) most = std::min(most, static_cast<std::uint64_t>(rule.maximum));
-    const auto value = reader.natural(tree, static_cast<std::uint64_t>(std::max<std::int64_t>(rule.minimum, 0)), most);
+    const auto value =
+        reader.natural(tree, static_cast<std::uint64_t>(std::max<std::int64_t>(rule.minimum, 0)), most);
     if (value) out = static_cast<I>(*value);
   }
 }
@@ -184,7 +187,9 @@ void read_duration(Reader& reader, const Tree& tree, D& out, const FieldRule& ru
   if (!value) return;
   out = std::chrono::duration_cast<D>(*value);
   if (out.count() >= rule.minimum && out.count() <= rule.maximum) return;
-  const auto text = [](std::int64_t count) { return format_duration(std::chrono::duration_cast<Duration>(D(count))); };
+  const auto text = [](std::int64_t count) {
+    return format_duration(std::chrono::duration_cast<Duration>(D(count)));
+  };
   reader.fault_range(tree, rule.minimum == FieldRule::kLowest ? "0s" : text(rule.minimum),
                      rule.maximum == FieldRule::kHighest ? "" : text(rule.maximum));
 }
@@ -196,12 +201,16 @@ inline void read_byte_size(Reader& reader, const Tree& tree, ByteSize& out, cons
   Violations violations;
   check_integer(rule, out.bytes, violations);
   if (violations.empty()) return;
-  const auto text = [](std::int64_t bytes) { return format_byte_size({static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0))}); };
+  const auto text = [](std::int64_t bytes) {
+    return format_byte_size({static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0))});
+  };
   reader.fault_range(tree, text(rule.minimum), rule.maximum == FieldRule::kHighest ? "" : text(rule.maximum));
 }
 
 template <class T>
-concept ValidatesItself = requires(const T& value, Violations& faults) { value.validate(faults); };
+concept ValidatesItself = requires(const T& value, Violations& faults) {
+  value.validate(faults);
+};
 
 }  // namespace detail
 

@@ -33,6 +33,8 @@ std::optional<Secret> read_secret_file(const std::string& path, std::string& pro
 template <>
 struct holdfast::TextForm<holdfast::config::Secret> {
   static void append(std::string& out, const config::Secret& secret) { out += secret.empty() ? "" : "***"; }
-  static std::optional<config::Secret> parse(std::string_view text) { return config::Secret(std::string(text)); }
+  static std::optional<config::Secret> parse(std::string_view text) {
+    return config::Secret(std::string(text));
+  }
   static constexpr TextSchema schema{.what = "a secret"};
 };

@@ -45,8 +45,10 @@ std::optional<std::uint64_t> parse(std::string_view text, std::span<const Unit> 
   }
   const std::size_t dot = number.find('.');
   const std::string_view whole = number.substr(0, dot);
-  const std::string_view fraction = dot == std::string_view::npos ? std::string_view() : number.substr(dot + 1);
-  if (unit == 0 || whole.empty() || (dot != std::string_view::npos && fraction.empty()) || fraction.size() > 18) {
+  const std::string_view fraction =
+      dot == std::string_view::npos ? std::string_view() : number.substr(dot + 1);
+  if (unit == 0 || whole.empty() || (dot != std::string_view::npos && fraction.empty()) ||
+      fraction.size() > 18) {
     return std::nullopt;
   }
   if (fraction.find('.') != std::string_view::npos) return std::nullopt;
@@ -96,8 +98,6 @@ std::optional<ByteSize> parse_byte_size(std::string_view text) {
   return ByteSize{*found};
 }
 
-std::string format_byte_size(ByteSize size) {
-  return size.bytes == 0 ? "0B" : format(size.bytes, kSizes);
-}
+std::string format_byte_size(ByteSize size) { return size.bytes == 0 ? "0B" : format(size.bytes, kSizes); }
 
 }  // namespace holdfast::config

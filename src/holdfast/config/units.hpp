@@ -37,7 +37,11 @@ std::string format_byte_size(ByteSize size);
 
 template <>
 struct holdfast::TextForm<holdfast::config::ByteSize> {
-  static void append(std::string& out, const config::ByteSize& size) { out += config::format_byte_size(size); }
-  static std::optional<config::ByteSize> parse(std::string_view text) { return config::parse_byte_size(text); }
+  static void append(std::string& out, const config::ByteSize& size) {
+    out += config::format_byte_size(size);
+  }
+  static std::optional<config::ByteSize> parse(std::string_view text) {
+    return config::parse_byte_size(text);
+  }
   static constexpr TextSchema schema{.what = "a size with its unit, such as 512B, 64KiB or 1GB"};
 };

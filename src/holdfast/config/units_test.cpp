@@ -15,8 +15,9 @@ TEST(Units, ReadsDurations) {
   EXPECT_EQ(parse_duration("0s"), Duration(0));
   EXPECT_EQ(parse_duration("2 h"), Duration(2h));
   EXPECT_EQ(parse_duration("1d"), Duration(24h));
-  for (const char* text : {"", "5", "0", "s", "-5s", "5 seconds", "5S", "1.s", ".5s", "1.2.3s", "0.5ns", "300y", "99999999999h",
-                           "9223372036854775808ns", "1e3s", "5s ", " 5s", "5  s", "1.0000000000000000000s"}) {
+  for (const char* text :
+       {"", "5", "0", "s", "-5s", "5 seconds", "5S", "1.s", ".5s", "1.2.3s", "0.5ns", "300y", "99999999999h",
+        "9223372036854775808ns", "1e3s", "5s ", " 5s", "5  s", "1.0000000000000000000s"}) {
     EXPECT_FALSE(parse_duration(text)) << text;
   }
   EXPECT_EQ(parse_duration("9223372036854775807ns"), Duration::max());

@@ -21,7 +21,8 @@ struct Refused : std::runtime_error {
 /// Builds the tree from the parser's events, so that the limits act before memory is spent.
 class TreeBuilder final : public YAML::EventHandler {
  public:
-  TreeBuilder(Tree& root, const std::string& name, Faults& faults) : root_(root), name_(name), faults_(faults) {}
+  TreeBuilder(Tree& root, const std::string& name, Faults& faults)
+      : root_(root), name_(name), faults_(faults) {}
 
   void OnDocumentStart(const YAML::Mark& /*mark*/) override {}
   void OnDocumentEnd() override {}
@@ -152,12 +153,14 @@ Tree parse_yaml(std::string_view text, const std::string& name, Faults& faults) 
     parser.HandleNextDocument(builder);
     Tree second;
     TreeBuilder ignored(second, name, faults);
-    if (parser.HandleNextDocument(ignored)) faults.add(second.origin, "", "is a second document; one is expected");
+    if (parser.HandleNextDocument(ignored))
+      faults.add(second.origin, "", "is a second document; one is expected");
   } catch (const Refused& refused) {
     faults.add(name + ":" + std::to_string(refused.line), "", refused.what());
     root = {.origin = name};
   } catch (const YAML::Exception& malformed) {
-    faults.add(name + ":" + std::to_string(std::max(malformed.mark.line, 0) + 1), "", "is not YAML: " + malformed.msg);
+    faults.add(name + ":" + std::to_string(std::max(malformed.mark.line, 0) + 1), "",
+               "is not YAML: " + malformed.msg);
     root = {.origin = name};
   }
   if (root.kind == Tree::Kind::text || root.kind == Tree::Kind::list) {

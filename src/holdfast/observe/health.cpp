@@ -54,8 +54,8 @@ std::string HealthReport::to_json() const {
 struct Health::Check::Entry {
   std::string name;
   CheckOptions options;
-  Probe probe;           // null for one that is set
-  HealthState state;     // guarded by the Health's mutex, like `since`
+  Probe probe;        // null for one that is set
+  HealthState state;  // guarded by the Health's mutex, like `since`
   Instant since{};
 };
 
@@ -85,7 +85,8 @@ Health::Check Health::add_probe(std::string name, CheckOptions options, Probe pr
   const std::lock_guard lock(state_->mutex);
   if (state_->entries.size() >= kMaxChecks || !state_->entries.try_emplace(entry->name, entry).second) {
     throw Error(ErrorCode::internal,
-                fmt::format("The health check \"{}\" is there already, or there are {} of them.", entry->name, kMaxChecks));
+                fmt::format("The health check \"{}\" is there already, or there are {} of them.", entry->name,
+                            kMaxChecks));
   }
   return Check(this, std::move(entry));
 }
@@ -116,15 +117,19 @@ HealthReport Health::report() const {
     }
     const Duration took = state_->clock.now() - begun;
     if (took > limit && state.readiness != Readiness::not_ready) {
-      state = {Readiness::not_ready, fmt::format("took {:.3f} s to answer; the limit is {:.3f} s", seconds(took), seconds(limit))};
+      state = {Readiness::not_ready,
+               fmt::format("took {:.3f} s to answer; the limit is {:.3f} s", seconds(took), seconds(limit))};
     }
   }
-  if (state_->draining) report.checks.push_back({"draining", true, {Readiness::not_ready, "the process is stopping"}, {}});
-  for (const HealthReport::Line& line : report.checks) report.readiness = std::max(report.readiness, contribution(line));
+  if (state_->draining)
+    report.checks.push_back({"draining", true, {Readiness::not_ready, "the process is stopping"}, {}});
+  for (const HealthReport::Line& line : report.checks)
+    report.readiness = std::max(report.readiness, contribution(line));
   return report;
 }
 
-Health::Check::Check(Health* health, std::shared_ptr<Entry> entry) : health_(health), entry_(std::move(entry)) {}
+Health::Check::Check(Health* health, std::shared_ptr<Entry> entry)
+    : health_(health), entry_(std::move(entry)) {}
 
 Health::Check::Check(Check&& other) noexcept
     : health_(std::exchange(other.health_, nullptr)), entry_(std::move(other.entry_)) {}

@@ -51,7 +51,7 @@ struct HealthReport {
 };
 
 struct CheckOptions {
-  bool critical = true;  ///< false: when it is not ready, the whole is only degraded
+  bool critical = true;                        ///< false: when it is not ready, the whole is only degraded
   Duration timeout = std::chrono::seconds(1);  ///< of a probe
 };
 

@@ -64,7 +64,8 @@ TEST_F(HealthTest, AsksProbesAndJudgesTheirTime) {
 }
 
 TEST_F(HealthTest, AProbeThatThrowsIsNotReady) {
-  const auto probe = health.add_probe("x", {}, [](Duration) -> HealthState { throw std::runtime_error("no route"); });
+  const auto probe =
+      health.add_probe("x", {}, [](Duration) -> HealthState { throw std::runtime_error("no route"); });
   EXPECT_EQ(health.report().checks[0].state.reason, "no route");
   EXPECT_EQ(health.report().http_status(), 503);
 }

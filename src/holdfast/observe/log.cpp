@@ -27,7 +27,8 @@ const LogName& silent_name() noexcept {
 
 LineStyle choose_style(const LogOptions& options) {
   const bool terminal = !options.write && ::isatty(options.descriptor) == 1;
-  const bool json = options.format == LogFormat::json || (options.format == LogFormat::automatic && !terminal);
+  const bool json =
+      options.format == LogFormat::json || (options.format == LogFormat::automatic && !terminal);
   return {.json = json, .colour = !json && options.colour.value_or(terminal)};
 }
 
@@ -75,7 +76,8 @@ struct Log::State {
 
   /// The caller holds `mutex`.
   void apply_levels() {
-    for (LogName& name : names) name.level.store(effective_level(levels, name.name), std::memory_order_relaxed);
+    for (LogName& name : names)
+      name.level.store(effective_level(levels, name.name), std::memory_order_relaxed);
   }
 
   const Clock& clock;
@@ -83,12 +85,13 @@ struct Log::State {
   const LogLevel root_level;
   LogSink sink;
 
-  mutable std::mutex mutex;  // guards what follows
-  Levels levels;             // always has the root's
+  mutable std::mutex mutex;   // guards what follows
+  Levels levels;              // always has the root's
   std::deque<LogName> names;  // Loggers point into it: never shrinks, bounded by kMaxNames
 };
 
-Log::Log(LogOptions options, const Clock& clock) : state_(std::make_unique<State>(std::move(options), clock)) {
+Log::Log(LogOptions options, const Clock& clock)
+    : state_(std::make_unique<State>(std::move(options), clock)) {
   logger();  // the root is first, and what names beyond the bound fall back to
 }
 
@@ -170,7 +173,8 @@ void Logger::write(LogLevel level, const LogScope& scope, std::string_view messa
 
 std::vector<Observation> observe_log(Metrics& metrics, const Log& log) {
   constexpr const char* kName = "holdfast_log_lines_total";
-  constexpr const char* kHelp = "Log lines taken for writing, or dropped because the reader blocked or failed.";
+  constexpr const char* kHelp =
+      "Log lines taken for writing, or dropped because the reader blocked or failed.";
   std::vector<Observation> all;
   all.push_back(metrics.observe_counter(kName, kHelp, {{"outcome", "written"}},
                                         [&log] { return static_cast<double>(log.written_lines()); }));

@@ -56,10 +56,11 @@ struct LogField {
   template <std::signed_integral T>
   LogField(std::string_view field, T value) : name(field), kind(Kind::integer), integer(value) {}
   template <std::unsigned_integral T>
-    requires(!std::same_as<T, bool>)
-  LogField(std::string_view field, T value) : name(field), kind(Kind::natural), natural(value) {}
+  requires(!std::same_as<T, bool>) LogField(std::string_view field, T value)
+      : name(field), kind(Kind::natural), natural(value) {}
   template <std::floating_point T>
-  LogField(std::string_view field, T value) : name(field), kind(Kind::real), real(static_cast<double>(value)) {}
+  LogField(std::string_view field, T value)
+      : name(field), kind(Kind::real), real(static_cast<double>(value)) {}
   template <class Rep, class Period>
   LogField(std::string_view field, std::chrono::duration<Rep, Period> value)
       : name(field), kind(Kind::duration), integer(std::chrono::duration_cast<Duration>(value).count()) {}
@@ -100,8 +101,8 @@ struct LogOptions {
   std::map<std::string, LogLevel, std::less<>> levels{};  ///< "http" speaks for "http.server" too
   int descriptor = 2;                                     ///< where lines go; not owned
   std::optional<bool> colour{};                           ///< unset: where `descriptor` is a terminal
-  std::size_t max_buffered_bytes = 1 << 20;               ///< while the sink blocks; further lines are dropped
-  std::function<void(std::string_view)> write{};          ///< instead of `descriptor`; for tests and embedders
+  std::size_t max_buffered_bytes = 1 << 20;       ///< while the sink blocks; further lines are dropped
+  std::function<void(std::string_view)> write{};  ///< instead of `descriptor`; for tests and embedders
 };
 
 class Log;
@@ -131,38 +132,44 @@ class Logger {
   void trace(std::string_view message, std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::trace, {}, message, fields);
   }
-  void trace(const LogScope& scope, std::string_view message, std::initializer_list<LogField> fields = {}) const {
+  void trace(const LogScope& scope, std::string_view message,
+             std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::trace, scope, message, fields);
   }
   void debug(std::string_view message, std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::debug, {}, message, fields);
   }
-  void debug(const LogScope& scope, std::string_view message, std::initializer_list<LogField> fields = {}) const {
+  void debug(const LogScope& scope, std::string_view message,
+             std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::debug, scope, message, fields);
   }
   void info(std::string_view message, std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::info, {}, message, fields);
   }
-  void info(const LogScope& scope, std::string_view message, std::initializer_list<LogField> fields = {}) const {
+  void info(const LogScope& scope, std::string_view message,
+            std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::info, scope, message, fields);
   }
   /// Something is off and the system copes. Written at once, as error() is.
   void warn(std::string_view message, std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::warn, {}, message, fields);
   }
-  void warn(const LogScope& scope, std::string_view message, std::initializer_list<LogField> fields = {}) const {
+  void warn(const LogScope& scope, std::string_view message,
+            std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::warn, scope, message, fields);
   }
   /// Somebody should look.
   void error(std::string_view message, std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::error, {}, message, fields);
   }
-  void error(const LogScope& scope, std::string_view message, std::initializer_list<LogField> fields = {}) const {
+  void error(const LogScope& scope, std::string_view message,
+             std::initializer_list<LogField> fields = {}) const {
     say(LogLevel::error, scope, message, fields);
   }
 
   /// For a level or fields known only at run time.
-  void log(LogLevel level, const LogScope& scope, std::string_view message, std::span<const LogField> fields) const {
+  void log(LogLevel level, const LogScope& scope, std::string_view message,
+           std::span<const LogField> fields) const {
     if (enabled(level)) write(level, scope, message, fields);
   }
 
@@ -173,7 +180,8 @@ class Logger {
 
   void say(LogLevel level, const LogScope& scope, std::string_view message,
            std::initializer_list<LogField> fields) const {
-    if (enabled(level)) [[unlikely]] write(level, scope, message, {fields.begin(), fields.size()});
+    if (enabled(level)) [[unlikely]]
+      write(level, scope, message, {fields.begin(), fields.size()});
   }
   void write(LogLevel level, const LogScope& scope, std::string_view message,
              std::span<const LogField> fields) const;
@@ -187,7 +195,8 @@ class Log {
  public:
   static constexpr std::size_t kWriteAtBytes = 64 * 1024;  ///< buffered lines are written from here on
   static constexpr std::size_t kMaxNames = 1024;           ///< further names share the root's level
-  static constexpr std::size_t kMaxLineBytes = 64 * 1024;  ///< fields beyond are left out; a value is cut at 4 KiB
+  static constexpr std::size_t kMaxLineBytes =
+      64 * 1024;  ///< fields beyond are left out; a value is cut at 4 KiB
 
   /// `clock` must outlive it.
   Log(LogOptions options, const Clock& clock);

@@ -83,9 +83,9 @@ void append_json_string(LineBuffer& out, std::string_view text) {
 
 bool needs_quotes(std::string_view text) noexcept {
   return text.empty() || !std::ranges::all_of(text, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte >= 0x80 || (kPlain[byte] && c != ' ' && c != '=');
-  });
+           const auto byte = static_cast<unsigned char>(c);
+           return byte >= 0x80 || (kPlain[byte] && c != ' ' && c != '=');
+         });
 }
 
 void append_real(LineBuffer& out, double value, bool json) {
@@ -111,10 +111,12 @@ void append_readable_duration(LineBuffer& out, std::int64_t nanoseconds) {
   };
   constexpr std::array<Unit, 4> kUnits = {{{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}}};
   const double value = static_cast<double>(nanoseconds);
-  const auto* unit = std::ranges::find_if(kUnits, [&](const Unit& u) { return std::abs(value) >= u.nanoseconds; });
+  const auto* unit =
+      std::ranges::find_if(kUnits, [&](const Unit& u) { return std::abs(value) >= u.nanoseconds; });
   if (unit == kUnits.end()) unit = &kUnits.back();
   char digits[40];
-  const auto* end = fmt::format_to_n(digits, sizeof digits, "{:.4g}{}", value / unit->nanoseconds, unit->name).out;
+  const auto* end =
+      fmt::format_to_n(digits, sizeof digits, "{:.4g}{}", value / unit->nanoseconds, unit->name).out;
   out.append({digits, static_cast<std::size_t>(end - digits)});
 }
 
@@ -288,7 +290,8 @@ void append_fields(LineBuffer& out, LineStyle style, std::span<const LogField> f
   for (const LogField& field : fields) {
     // Escaping can make a text six times as long: a field is left out whole rather than torn.
     const std::size_t at_most = field.kind == LogField::Kind::text
-                                    ? 6 * std::min(field.text.size(), kMaxValueBytes) + kCutMark.size() : 48;
+                                    ? 6 * std::min(field.text.size(), kMaxValueBytes) + kCutMark.size()
+                                    : 48;
     if (out.room() < at_most + 6 * field.name.size() + kTailBytes) {
       ++left_out;
       continue;

@@ -94,7 +94,8 @@ bool LogSink::write_out(int patience_milliseconds) noexcept {
       try {
         write_(rest);
       } catch (const std::exception&) {
-        dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(rest, '\n')), std::memory_order_relaxed);
+        dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(rest, '\n')),
+                           std::memory_order_relaxed);
       }
       done = rest.size();
     } else {
@@ -110,7 +111,8 @@ bool LogSink::write_out(int patience_milliseconds) noexcept {
       } else if (wrote < 0 && errno == EAGAIN) {
         return false;
       } else {  // closed, disk full, …: these lines can't be had; later ones may
-        dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(rest, '\n')), std::memory_order_relaxed);
+        dropped_.fetch_add(static_cast<std::uint64_t>(std::ranges::count(rest, '\n')),
+                           std::memory_order_relaxed);
         done = rest.size();
       }
     }

@@ -48,10 +48,11 @@ TEST_F(LogTest, WritesOneJsonObjectALine) {
                                              {"replayed", false},
                                              {"took", 1500us}});
   log.flush();
-  EXPECT_EQ(written,
-            R"({"time":"2026-01-01T00:00:01.234567Z","level":"info","logger":"orders","message":"order placed",)"
-            R"("orderId":"ord_1","totalMinor":1234,"lines":3,"ratio":0.5,"replayed":false,"took":0.0015})"
-            "\n");
+  EXPECT_EQ(
+      written,
+      R"({"time":"2026-01-01T00:00:01.234567Z","level":"info","logger":"orders","message":"order placed",)"
+      R"("orderId":"ord_1","totalMinor":1234,"lines":3,"ratio":0.5,"replayed":false,"took":0.0015})"
+      "\n");
 }
 
 TEST_F(LogTest, TakesTraceAndRequestFromWhateverHasThem) {
@@ -66,7 +67,8 @@ TEST_F(LogTest, TakesTraceAndRequestFromWhateverHasThem) {
 TEST_F(LogTest, TextIsReadableAndColouredOnlyWhenAsked) {
   Log plain(to_text(LogFormat::text), clock);
   plain.logger("http").warn("slow request", {{"path", "/v1/orders"}, {"took", 12ms}, {"note", "two words"}});
-  EXPECT_EQ(written, "00:00:00.000000Z WARN  http: slow request path=/v1/orders took=12ms note=\"two words\"\n");
+  EXPECT_EQ(written,
+            "00:00:00.000000Z WARN  http: slow request path=/v1/orders took=12ms note=\"two words\"\n");
   written.clear();
   LogOptions options = to_text(LogFormat::text);
   options.colour = true;
@@ -101,11 +103,12 @@ TEST_F(LogTest, NumbersThatJsonCannotSayBecomeText) {
 
 TEST_F(LogTest, MasksSecretsByNameAndShape) {
   Log log(to_text(LogFormat::json), clock);
-  log.logger().with({{"X-Api-Key", "k-123"}}).warn("got Bearer abc.def from jane@example.com",
-                                                   {{"password", "hunter2"},
-                                                    {"setCookie", 42},
-                                                    {"header", "authorization: bearer eyJ=="},
-                                                    {"to", "mallory@example.com"}});
+  log.logger()
+      .with({{"X-Api-Key", "k-123"}})
+      .warn("got Bearer abc.def from jane@example.com", {{"password", "hunter2"},
+                                                         {"setCookie", 42},
+                                                         {"header", "authorization: bearer eyJ=="},
+                                                         {"to", "mallory@example.com"}});
   for (const char* secret : {"k-123", "abc.def", "jane@", "hunter2", "42", "eyJ", "mallory"}) {
     EXPECT_THAT(written, Not(HasSubstr(secret)));
   }
@@ -137,7 +140,8 @@ TEST_F(LogTest, ChildrenKeepWhatWasBound) {
   Log log(to_text(LogFormat::json), clock);
   const Logger orders = log.logger("orders").with({{"tenant", "t1"}});
   orders.child("saga", {{"sagaId", "s1"}}).warn("step", {{"step", 2}});
-  EXPECT_THAT(written, HasSubstr(R"("logger":"orders.saga","message":"step","tenant":"t1","sagaId":"s1","step":2})"));
+  EXPECT_THAT(written,
+              HasSubstr(R"("logger":"orders.saga","message":"step","tenant":"t1","sagaId":"s1","step":2})"));
 }
 
 TEST_F(LogTest, ASilentLoggerSaysNothing) {
@@ -203,7 +207,8 @@ TEST_F(LogTest, LinesOfManyThreadsStayWholeAndComplete) {
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&log, t] {
         const Logger mine = log.logger("t" + std::to_string(t));
-        for (int i = 0; i < 5000; ++i) i % 100 == 0 ? mine.warn("line", {{"i", i}}) : mine.info("line", {{"i", i}});
+        for (int i = 0; i < 5000; ++i)
+          i % 100 == 0 ? mine.warn("line", {{"i", i}}) : mine.info("line", {{"i", i}});
       });
     }
     for (auto& thread : threads) thread.join();

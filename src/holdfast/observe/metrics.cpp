@@ -69,11 +69,14 @@ void Histogram::observe(double value) const noexcept {
 std::uint64_t Histogram::count() const noexcept {
   if (cells_ == nullptr) return 0;
   std::uint64_t all = 0;
-  for (std::size_t i = 0; i <= cells_->bounds.size(); ++i) all += cells_->buckets[i].load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i <= cells_->bounds.size(); ++i)
+    all += cells_->buckets[i].load(std::memory_order_relaxed);
   return all;
 }
 
-double Histogram::sum() const noexcept { return cells_ == nullptr ? 0 : cells_->sum.load(std::memory_order_relaxed); }
+double Histogram::sum() const noexcept {
+  return cells_ == nullptr ? 0 : cells_->sum.load(std::memory_order_relaxed);
+}
 
 struct Metrics::State {
   explicit State(Options the_options) : options(the_options) {}
@@ -83,8 +86,10 @@ struct Metrics::State {
     std::ranges::sort(labels);
     std::vector<std::string> names;
     for (const auto& [label, value] : labels) {
-      if (!valid_label_name(label) || label == "le") refuse(name, fmt::format("can't have a label \"{}\"", label));
-      if (!names.empty() && names.back() == label) refuse(name, fmt::format("has the label \"{}\" twice", label));
+      if (!valid_label_name(label) || label == "le")
+        refuse(name, fmt::format("can't have a label \"{}\"", label));
+      if (!names.empty() && names.back() == label)
+        refuse(name, fmt::format("has the label \"{}\" twice", label));
       names.push_back(label);
     }
     const auto [found, added] = families.try_emplace(std::string(name));
@@ -103,12 +108,14 @@ struct Metrics::State {
 
   Series& series(Family& family, Labels& labels) {
     std::string rendered = render_labels(labels);
-    if (const auto found = family.by_labels.find(rendered); found != family.by_labels.end()) return *found->second;
+    if (const auto found = family.by_labels.find(rendered); found != family.by_labels.end())
+      return *found->second;
     if (!labels.empty() && family.by_labels.size() >= options.max_series_per_family) {
       refused.fetch_add(1, std::memory_order_relaxed);
       for (auto& [name, value] : labels) value = "other";
       rendered = render_labels(labels);
-      if (const auto found = family.by_labels.find(rendered); found != family.by_labels.end()) return *found->second;
+      if (const auto found = family.by_labels.find(rendered); found != family.by_labels.end())
+        return *found->second;
     }
     Series& made = family.series.emplace_back();
     made.labels = rendered;
@@ -146,8 +153,12 @@ struct Metrics::State {
       text.open(family.type, name, family.help);
       for (const Series& one : family.series) {
         switch (family.type) {
-          case MetricType::counter: text.sample("", one.labels, one.count.load(std::memory_order_relaxed)); break;
-          case MetricType::gauge: text.sample("", one.labels, one.level.load(std::memory_order_relaxed)); break;
+          case MetricType::counter:
+            text.sample("", one.labels, one.count.load(std::memory_order_relaxed));
+            break;
+          case MetricType::gauge:
+            text.sample("", one.labels, one.level.load(std::memory_order_relaxed));
+            break;
           case MetricType::histogram: text.histogram(one.labels, one.cells); break;
         }
       }

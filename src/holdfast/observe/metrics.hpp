@@ -3,8 +3,8 @@
 //
 //   Metrics metrics;
 //   const Counter replays = metrics.counter("holdfast_idempotency_replays_total", "Stored answers given.");
-//   const Histogram seconds = metrics.histogram("holdfast_http_request_seconds", "…", {{"route", "/v1/orders"}});
-//   replays.add();  seconds.observe(elapsed);
+//   const Histogram seconds = metrics.histogram("holdfast_http_request_seconds", "…", {{"route",
+//   "/v1/orders"}}); replays.add();  seconds.observe(elapsed);
 //
 // Names: holdfast_<room>_<thing>[_<unit>][_total]; base units (_seconds, _bytes).
 // Thread-safety: everything from any thread. A Metrics outlives its handles.
@@ -35,7 +35,9 @@ class Counter {
   void add(std::uint64_t amount = 1) const noexcept {
     if (cell_ != nullptr) cell_->fetch_add(amount, std::memory_order_relaxed);
   }
-  std::uint64_t value() const noexcept { return cell_ == nullptr ? 0 : cell_->load(std::memory_order_relaxed); }
+  std::uint64_t value() const noexcept {
+    return cell_ == nullptr ? 0 : cell_->load(std::memory_order_relaxed);
+  }
 
  private:
   friend class Metrics;
@@ -54,7 +56,9 @@ class Gauge {
     if (cell_ != nullptr) cell_->fetch_add(amount, std::memory_order_relaxed);
   }
   void subtract(std::int64_t amount = 1) const noexcept { add(-amount); }
-  std::int64_t value() const noexcept { return cell_ == nullptr ? 0 : cell_->load(std::memory_order_relaxed); }
+  std::int64_t value() const noexcept {
+    return cell_ == nullptr ? 0 : cell_->load(std::memory_order_relaxed);
+  }
 
  private:
   friend class Metrics;
@@ -64,8 +68,8 @@ class Gauge {
 
 /// What a histogram counts in; made and owned by Metrics.
 struct HistogramCells {
-  std::vector<double> bounds;                                // ascending upper bounds, without +Inf
-  std::unique_ptr<std::atomic<std::uint64_t>[]> buckets;     // bounds.size() + 1, the last is +Inf
+  std::vector<double> bounds;                             // ascending upper bounds, without +Inf
+  std::unique_ptr<std::atomic<std::uint64_t>[]> buckets;  // bounds.size() + 1, the last is +Inf
   std::atomic<double> sum{0};
 };
 

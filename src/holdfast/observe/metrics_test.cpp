@@ -15,9 +15,13 @@ using ::testing::Not;
 
 TEST(Metrics, SpeaksPrometheusTextFormat) {
   Metrics metrics;
-  metrics.counter("holdfast_http_requests_total", "Requests\nanswered.", {{"route", "/a\"b\\"}, {"method", "GET"}}).add(3);
+  metrics
+      .counter("holdfast_http_requests_total", "Requests\nanswered.",
+               {{"route", "/a\"b\\"}, {"method", "GET"}})
+      .add(3);
   metrics.gauge("holdfast_depth", "Depth.").set(-2);
-  const Histogram seconds = metrics.histogram("holdfast_seconds", "Time.", {{"op", "x"}}, std::array{0.1, 1.0});
+  const Histogram seconds =
+      metrics.histogram("holdfast_seconds", "Time.", {{"op", "x"}}, std::array{0.1, 1.0});
   seconds.observe(0.1);  // a bound belongs to its own bucket
   seconds.observe(500ms);
   seconds.observe(7.0);
@@ -77,11 +81,13 @@ TEST(Metrics, ObservesValuesUntilTheObservationEnds) {
   double depth = 4.5;
   Observation kept;
   {
-    Observation observed = metrics.observe_gauge("queue_depth", "Depth.", {{"queue", "a"}}, [&] { return depth; });
+    Observation observed =
+        metrics.observe_gauge("queue_depth", "Depth.", {{"queue", "a"}}, [&] { return depth; });
     EXPECT_THAT(metrics.expose(), HasSubstr("queue_depth{queue=\"a\"} 4.5\n"));
     kept = std::move(observed);
   }
-  EXPECT_THROW((void)metrics.observe_gauge("queue_depth", "Depth.", {{"queue", "a"}}, [] { return 0.0; }), Error);
+  EXPECT_THROW((void)metrics.observe_gauge("queue_depth", "Depth.", {{"queue", "a"}}, [] { return 0.0; }),
+               Error);
   depth = 5;
   EXPECT_THAT(metrics.expose(), HasSubstr("queue_depth{queue=\"a\"} 5\n"));
   kept.stop();

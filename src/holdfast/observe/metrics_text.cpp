@@ -101,7 +101,9 @@ void MetricsText::histogram(std::string_view labels, const HistogramCells& cells
     below += cells.buckets[i].load(std::memory_order_relaxed);
     std::string with_bound(labels);
     if (!with_bound.empty()) with_bound.push_back(',');
-    with_bound.append("le=\"").append(i < cells.bounds.size() ? number(cells.bounds[i]) : "+Inf").append("\"");
+    with_bound.append("le=\"")
+        .append(i < cells.bounds.size() ? number(cells.bounds[i]) : "+Inf")
+        .append("\"");
     sample("_bucket", with_bound, below);
   }
   sample("_sum", labels, cells.sum.load(std::memory_order_relaxed));

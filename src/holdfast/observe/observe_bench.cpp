@@ -17,7 +17,9 @@ struct Work {
 
 void log_line(benchmark::State& state, LogLevel level) {
   static SystemClock clock;
-  static Log log({.format = LogFormat::json, .write = [](std::string_view lines) { benchmark::DoNotOptimize(lines); }}, clock);
+  static Log log(
+      {.format = LogFormat::json, .write = [](std::string_view lines) { benchmark::DoNotOptimize(lines); }},
+      clock);
   SeededRandom random(1);
   const Work work{.the_trace = TraceContext::start(random)};
   const Logger logger = log.logger("orders");
@@ -25,9 +27,11 @@ void log_line(benchmark::State& state, LogLevel level) {
   std::int64_t total = 0;
   for (auto _ : state) {
     if (level == LogLevel::debug) {
-      logger.debug(work, "order placed", {{"orderId", id}, {"totalMinor", ++total}, {"took", std::chrono::microseconds(1500)}});
+      logger.debug(work, "order placed",
+                   {{"orderId", id}, {"totalMinor", ++total}, {"took", std::chrono::microseconds(1500)}});
     } else {
-      logger.info(work, "order placed", {{"orderId", id}, {"totalMinor", ++total}, {"took", std::chrono::microseconds(1500)}});
+      logger.info(work, "order placed",
+                  {{"orderId", id}, {"totalMinor", ++total}, {"took", std::chrono::microseconds(1500)}});
     }
   }
 }

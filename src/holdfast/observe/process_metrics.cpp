@@ -41,7 +41,9 @@ double ticks_a_second() { return static_cast<double>(::sysconf(_SC_CLK_TCK)); }
 double cpu_seconds() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -65,13 +67,16 @@ std::vector<Observation> observe_process(Metrics& metrics) {
   const double started = boot_time_seconds() + static_cast<double>(process_stat(22)) / ticks_a_second();
   const auto page_bytes = static_cast<double>(::sysconf(_SC_PAGESIZE));
   std::vector<Observation> all;
-  all.push_back(metrics.observe_counter("process_cpu_seconds_total", "User and system CPU time spent.", {}, cpu_seconds));
-  all.push_back(metrics.observe_gauge("process_resident_memory_bytes", "Resident memory.", {},
-                                      [page_bytes] { return static_cast<double>(process_stat(24)) * page_bytes; }));
+  all.push_back(metrics.observe_counter("process_cpu_seconds_total", "User and system CPU time spent.", {},
+                                        cpu_seconds));
+  all.push_back(metrics.observe_gauge("process_resident_memory_bytes", "Resident memory.", {}, [page_bytes] {
+    return static_cast<double>(process_stat(24)) * page_bytes;
+  }));
   all.push_back(metrics.observe_gauge("process_virtual_memory_bytes", "Address space.", {},
                                       [] { return static_cast<double>(process_stat(23)); }));
   all.push_back(metrics.observe_gauge("process_open_fds", "Open file descriptors.", {}, open_descriptors));
-  all.push_back(metrics.observe_gauge("process_max_fds", "Most file descriptors it may open.", {}, max_descriptors));
+  all.push_back(
+      metrics.observe_gauge("process_max_fds", "Most file descriptors it may open.", {}, max_descriptors));
   all.push_back(metrics.observe_gauge("process_start_time_seconds", "When it started, Unix time.", {},
                                       [started] { return started; }));
   all.push_back(metrics.observe_gauge("process_threads", "Threads.", {},

@@ -23,13 +23,13 @@ constexpr bool in_domain(char c) noexcept { return alphanumeric(c) || c == '.' |
 
 /// What a credential is written with: RFC 6750's b64token, and a little more to be safe.
 constexpr bool in_credential(char c) noexcept {
-  return alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/' || c == '=' ||
-         c == ':' || c == '*';
+  return alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/' ||
+         c == '=' || c == ':' || c == '*';
 }
 
 constexpr std::array<std::string_view, 14> kSecretWords = {
-    "password", "passwd", "passphrase", "privatekey", "pwd",        "secret",     "sessionid",
-    "token",    "authorization", "apikey", "accesskey", "cookie", "credential", "cardnumber"};
+    "password", "passwd",        "passphrase", "privatekey", "pwd",    "secret",     "sessionid",
+    "token",    "authorization", "apikey",     "accesskey",  "cookie", "credential", "cardnumber"};
 
 /// Whether `text` at `at` begins with `word`, ignoring case, `_` and `-` in the text.
 bool word_at(std::string_view text, std::size_t at, std::string_view word) noexcept {
@@ -84,7 +84,11 @@ Span address_around(std::string_view text, std::size_t at, std::size_t from) noe
 bool names_a_secret(std::string_view name) noexcept {
   for (std::size_t at = 0; at < name.size(); ++at) {
     switch (lower(name[at])) {
-      case 'p': case 's': case 't': case 'a': case 'c': break;
+      case 'p':
+      case 's':
+      case 't':
+      case 'a':
+      case 'c': break;
       default: continue;
     }
     for (const std::string_view word : kSecretWords) {

@@ -18,7 +18,8 @@ constexpr int kSmoothing = 16;  // a departure counts 1/16 in the average
 
 Admission::Admission(const AdmissionOptions& options) : options_(options), slots_(options.max_waiting) {
   if (options.max_running == 0 || options.max_wait < Duration(0)) {
-    throw Error(ErrorCode::invalid_argument, "Admission needs at least one place and a wait that is not negative.");
+    throw Error(ErrorCode::invalid_argument,
+                "Admission needs at least one place and a wait that is not negative.");
   }
   for (std::uint32_t slot = options.max_waiting; slot > 0; --slot) {
     slots_[slot - 1].after = free_;
@@ -28,9 +29,12 @@ Admission::Admission(const AdmissionOptions& options) : options_(options), slots
 
 Admission::Decision Admission::try_enter(Instant now) noexcept {
   if (running_ < options_.max_running) {
-    require_invariant(waiting_ == 0, "nobody waits at a gate with free places");  // a place that gets free goes to the line first
+    require_invariant(
+        waiting_ == 0,
+        "nobody waits at a gate with free places");  // a place that gets free goes to the line first
     ++running_;
-    if (running_ == options_.max_running) last_departure_ = now;  // full from here on: departures are measured
+    if (running_ == options_.max_running)
+      last_departure_ = now;  // full from here on: departures are measured
     return {.verdict = AdmissionVerdict::admitted};
   }
   if (free_ == kNone) return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after()};
@@ -47,7 +51,8 @@ std::optional<Admission::Ticket> Admission::leave(Instant now) noexcept {
   require_invariant(running_ > 0, "only who entered a gate leaves it");
   if (running_ == options_.max_running) {
     const Duration gap = std::max(Duration(0), now - last_departure_);
-    departure_gap_ = departure_gap_ == Duration(0) ? gap : departure_gap_ + (gap - departure_gap_) / kSmoothing;
+    departure_gap_ =
+        departure_gap_ == Duration(0) ? gap : departure_gap_ + (gap - departure_gap_) / kSmoothing;
     last_departure_ = now;
   }
   while (first_ != kNone) {
@@ -87,12 +92,13 @@ AdmissionGate::AdmissionGate(std::string name, const AdmissionOptions& options, 
     return all;
   };
   constexpr const char* kTotal = "holdfast_admission_total";
-  constexpr const char* kTotalHelp = "Entries asked for: admitted, refused at once, or refused after waiting in line.";
+  constexpr const char* kTotalHelp =
+      "Entries asked for: admitted, refused at once, or refused after waiting in line.";
   admitted_total_ = metrics.counter(kTotal, kTotalHelp, labels("admitted"));
   refused_total_ = metrics.counter(kTotal, kTotalHelp, labels("refused"));
   expired_total_ = metrics.counter(kTotal, kTotalHelp, labels("expired"));
-  wait_seconds_ = metrics.histogram("holdfast_admission_wait_seconds", "Time in line of those who waited.", labels(),
-                                    observe::fast_latency_buckets());
+  wait_seconds_ = metrics.histogram("holdfast_admission_wait_seconds", "Time in line of those who waited.",
+                                    labels(), observe::fast_latency_buckets());
   running_ = metrics.observe_gauge("holdfast_admission_running", "Entries at work.", labels(), [this] {
     const std::lock_guard lock(mutex_);
     return static_cast<double>(admission_.running());
@@ -148,7 +154,8 @@ AdmissionGate::Entry AdmissionGate::enter(const Context& ctx) {
   }
   Waiting& mine = waiting_[decision.ticket.slot];
   // leave() may have dropped an expired ticket, and another may be in line at its slot by now.
-  if (mine.granted == &granted && admission_.waiting_at(decision.ticket.slot)) admission_.abandon(decision.ticket);
+  if (mine.granted == &granted && admission_.waiting_at(decision.ticket.slot))
+    admission_.abandon(decision.ticket);
   if (mine.granted == &granted) mine = {};
   lock.unlock();
   expired_total_.add();

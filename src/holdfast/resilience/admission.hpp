@@ -24,8 +24,8 @@
 namespace holdfast::resilience {
 
 struct AdmissionOptions {
-  std::uint32_t max_running = 256;   ///< at least 1
-  std::uint32_t max_waiting = 1024;  ///< 0: nobody waits
+  std::uint32_t max_running = 256;              ///< at least 1
+  std::uint32_t max_waiting = 1024;             ///< 0: nobody waits
   Duration max_wait = std::chrono::seconds(1);  ///< in line; who has waited longer is refused
 };
 
@@ -41,8 +41,8 @@ class Admission {
   };
   struct Decision {
     AdmissionVerdict verdict = AdmissionVerdict::refused;
-    Ticket ticket{};           ///< if queued
-    Duration retry_after{0};   ///< if refused: when the line should have moved on
+    Ticket ticket{};          ///< if queued
+    Duration retry_after{0};  ///< if refused: when the line should have moved on
   };
 
   explicit Admission(const AdmissionOptions& options);
@@ -92,7 +92,8 @@ class AdmissionGate {
   /// Admitted (true) or not. While an admitted one lives, it takes a place.
   class [[nodiscard]] Entry {
    public:
-    Entry(Entry&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)), retry_after_(other.retry_after_) {}
+    Entry(Entry&& other) noexcept
+        : gate_(std::exchange(other.gate_, nullptr)), retry_after_(other.retry_after_) {}
     Entry& operator=(Entry&&) = delete;
     ~Entry() {
       if (gate_ != nullptr) gate_->leave();
@@ -109,7 +110,8 @@ class AdmissionGate {
   };
 
   /// `name` labels its metrics. `clock` and `metrics` must outlive it.
-  AdmissionGate(std::string name, const AdmissionOptions& options, const Clock& clock, observe::Metrics& metrics);
+  AdmissionGate(std::string name, const AdmissionOptions& options, const Clock& clock,
+                observe::Metrics& metrics);
   ~AdmissionGate();
   AdmissionGate(const AdmissionGate&) = delete;
   AdmissionGate& operator=(const AdmissionGate&) = delete;

@@ -42,7 +42,9 @@ TEST(Backoff, EachJitterFillsItsRangeAndNoMore) {
     }
     return std::pair(least, most);
   };
-  const auto near = [](Duration value, Duration wanted) { return value >= wanted - 5ms && value <= wanted + 5ms; };
+  const auto near = [](Duration value, Duration wanted) {
+    return value >= wanted - 5ms && value <= wanted + 5ms;
+  };
   auto [least, most] = extremes(Jitter::full, 0s);
   EXPECT_TRUE(near(least, 0ms) && near(most, 800ms) && most <= 800ms);
   std::tie(least, most) = extremes(Jitter::equal, 0s);

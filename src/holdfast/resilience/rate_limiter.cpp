@@ -19,7 +19,8 @@ std::uint64_t whole_seconds(Duration span) noexcept {
 
 bool fit_for_a_header(std::string_view name) noexcept {
   return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
@@ -37,10 +38,12 @@ RateLimiter::RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions op
   for (const RatePolicy& policy : policies_) {
     if (!fit_for_a_header(policy.name)) {
       throw Error(ErrorCode::invalid_argument,
-                  fmt::format("The rate limit policy \"{}\" must be named by 1 to 64 of [A-Za-z0-9._-].", policy.name));
+                  fmt::format("The rate limit policy \"{}\" must be named by 1 to 64 of [A-Za-z0-9._-].",
+                              policy.name));
     }
     if (std::ranges::count(policies_, policy.name, &RatePolicy::name) > 1) {
-      throw Error(ErrorCode::invalid_argument, fmt::format("Two rate limit policies are called \"{}\".", policy.name));
+      throw Error(ErrorCode::invalid_argument,
+                  fmt::format("Two rate limit policies are called \"{}\".", policy.name));
     }
     rates_.emplace_back(policy.rate);
   }
@@ -72,7 +75,8 @@ RateDecision RateLimiter::try_acquire(std::size_t index, std::string_view key, I
         way = other;
         break;
       }
-      if (set.states[other].load(std::memory_order_relaxed) < set.states[way].load(std::memory_order_relaxed)) way = other;
+      if (set.states[other].load(std::memory_order_relaxed) < set.states[way].load(std::memory_order_relaxed))
+        way = other;
     }
     const bool busy = set.keys[way] != 0 &&
                       set.states[way].load(std::memory_order_relaxed) > now.time_since_epoch().count();
@@ -89,16 +93,19 @@ std::optional<std::size_t> RateLimiter::find_policy(std::string_view name) const
   return static_cast<std::size_t>(found - policies_.begin());
 }
 
-std::uint64_t retry_after_seconds(Duration wait) noexcept { return std::max<std::uint64_t>(1, whole_seconds(wait)); }
+std::uint64_t retry_after_seconds(Duration wait) noexcept {
+  return std::max<std::uint64_t>(1, whole_seconds(wait));
+}
 
 std::vector<std::pair<std::string_view, std::string>> rate_limit_headers(const RatePolicy& policy,
                                                                          const RateDecision& decision) {
   const std::uint64_t full_in = whole_seconds(decision.full_after);
   std::vector<std::pair<std::string_view, std::string>> headers;
   headers.reserve(6);
-  headers.emplace_back("RateLimit", fmt::format("\"{}\";r={};t={}", policy.name, decision.remaining, full_in));
-  headers.emplace_back("RateLimit-Policy",
-                       fmt::format("\"{}\";q={};w={}", policy.name, policy.rate.requests, whole_seconds(policy.rate.window)));
+  headers.emplace_back("RateLimit",
+                       fmt::format("\"{}\";r={};t={}", policy.name, decision.remaining, full_in));
+  headers.emplace_back("RateLimit-Policy", fmt::format("\"{}\";q={};w={}", policy.name, policy.rate.requests,
+                                                       whole_seconds(policy.rate.window)));
   headers.emplace_back("X-RateLimit-Limit", std::to_string(policy.rate.burst.value_or(policy.rate.requests)));
   headers.emplace_back("X-RateLimit-Remaining", std::to_string(decision.remaining));
   headers.emplace_back("X-RateLimit-Reset", std::to_string(full_in));

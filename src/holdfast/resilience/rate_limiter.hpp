@@ -3,7 +3,8 @@
 //
 //   RateLimiter limiter({{.name = "default", .rate = {.requests = 100, .window = 1min}}}, {}, random);
 //   const RateDecision decision = limiter.try_acquire(0, principal.subject, ctx.now());
-//   for (const auto& [name, value] : rate_limit_headers(limiter.policy(0), decision)) response.set(name, value);
+//   for (const auto& [name, value] : rate_limit_headers(limiter.policy(0), decision)) response.set(name,
+//   value);
 //
 // A bucket that has become full again says nothing, so dropping it loses nothing: those go first. Only
 // when all of a client's eight places hold busy clients is the least busy one forgotten, and counted.
@@ -46,7 +47,8 @@ class RateLimiter {
   RateLimiter& operator=(const RateLimiter&) = delete;
 
   /// Takes `count` tokens of `key`'s bucket under the policy at `index` (as given; must exist).
-  RateDecision try_acquire(std::size_t index, std::string_view key, Instant now, std::uint64_t count = 1) noexcept;
+  RateDecision try_acquire(std::size_t index, std::string_view key, Instant now,
+                           std::uint64_t count = 1) noexcept;
 
   std::size_t policy_count() const noexcept { return policies_.size(); }
   const RatePolicy& policy(std::size_t index) const noexcept { return policies_[index]; }

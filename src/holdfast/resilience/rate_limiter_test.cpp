@@ -17,7 +17,8 @@ using ::testing::Pair;
 constexpr Instant kNow(1h);
 
 std::vector<RatePolicy> two_tiers() {
-  return {{.name = "free", .rate = {.requests = 2, .window = 60s}}, {.name = "paid", .rate = {.requests = 5, .window = 60s}}};
+  return {{.name = "free", .rate = {.requests = 2, .window = 60s}},
+          {.name = "paid", .rate = {.requests = 5, .window = 60s}}};
 }
 
 TEST(RateLimiter, ClientsAndPoliciesDoNotShareBuckets) {
@@ -58,13 +59,14 @@ TEST(RateLimiter, HoldsABoundedNumberOfClientsAndCountsWhomItForgets) {
 TEST(RateLimiter, TellsTheClientInHeaders) {
   const RatePolicy policy{.name = "default", .rate = {.requests = 100, .window = 60s, .burst = 50}};
   EXPECT_THAT(rate_limit_headers(policy, {.allowed = true, .remaining = 49, .full_after = 600ms}),
-              ElementsAre(Pair("RateLimit", "\"default\";r=49;t=1"), Pair("RateLimit-Policy", "\"default\";q=100;w=60"),
-                          Pair("X-RateLimit-Limit", "50"), Pair("X-RateLimit-Remaining", "49"),
-                          Pair("X-RateLimit-Reset", "1")));
+              ElementsAre(Pair("RateLimit", "\"default\";r=49;t=1"),
+                          Pair("RateLimit-Policy", "\"default\";q=100;w=60"), Pair("X-RateLimit-Limit", "50"),
+                          Pair("X-RateLimit-Remaining", "49"), Pair("X-RateLimit-Reset", "1")));
   EXPECT_THAT(rate_limit_headers(policy, {.allowed = false, .retry_after = 1200ms, .full_after = 30s}),
-              ElementsAre(Pair("RateLimit", "\"default\";r=0;t=30"), Pair("RateLimit-Policy", "\"default\";q=100;w=60"),
-                          Pair("X-RateLimit-Limit", "50"), Pair("X-RateLimit-Remaining", "0"),
-                          Pair("X-RateLimit-Reset", "30"), Pair("Retry-After", "2")));
+              ElementsAre(Pair("RateLimit", "\"default\";r=0;t=30"),
+                          Pair("RateLimit-Policy", "\"default\";q=100;w=60"), Pair("X-RateLimit-Limit", "50"),
+                          Pair("X-RateLimit-Remaining", "0"), Pair("X-RateLimit-Reset", "30"),
+                          Pair("Retry-After", "2")));
 }
 
 TEST(RateLimiter, CountsExactlyUnderThreads) {

@@ -16,8 +16,10 @@ void require(bool sound, const char* what) {
 
 }  // namespace
 
-TokenRate::TokenRate(const RateOptions& options) : options_(options), burst_(options.burst.value_or(options.requests)) {
-  require(options.requests > 0 && burst_ > 0, "A rate limit needs at least one request and a burst of at least one.");
+TokenRate::TokenRate(const RateOptions& options)
+    : options_(options), burst_(options.burst.value_or(options.requests)) {
+  require(options.requests > 0 && burst_ > 0,
+          "A rate limit needs at least one request and a burst of at least one.");
   require(options.window.count() > 0, "A rate limit needs a window longer than zero.");
   const auto window = static_cast<std::uint64_t>(options.window.count());
   require(options.requests <= window, "A rate limit can't pass more than one request a nanosecond.");
@@ -34,21 +36,27 @@ RateDecision TokenRate::try_acquire(State& state, Instant now, std::uint64_t cou
     const std::int64_t owed = std::max(full_at, at) - at;  // time that the tokens taken so far still take
     if (count > burst_) {
       const std::int64_t left = std::max<std::int64_t>(0, tolerance_ - owed);
-      return {.allowed = false, .remaining = static_cast<std::uint64_t>(left / interval_),
-              .retry_after = RateDecision::kNeverPasses, .full_after = Duration(owed)};
+      return {.allowed = false,
+              .remaining = static_cast<std::uint64_t>(left / interval_),
+              .retry_after = RateDecision::kNeverPasses,
+              .full_after = Duration(owed)};
     }
     const std::int64_t cost = static_cast<std::int64_t>(count) * interval_;
     const std::int64_t owed_then = owed + cost;
     if (owed_then > tolerance_ && count > 0) {
       // `owed` may exceed the tolerance where another thread's clock reading was ahead of ours.
       const std::int64_t left = std::max<std::int64_t>(0, tolerance_ - owed);
-      return {.allowed = false, .remaining = static_cast<std::uint64_t>(left / interval_),
-              .retry_after = Duration(owed_then - tolerance_), .full_after = Duration(owed)};
+      return {.allowed = false,
+              .remaining = static_cast<std::uint64_t>(left / interval_),
+              .retry_after = Duration(owed_then - tolerance_),
+              .full_after = Duration(owed)};
     }
     // Only this number is shared, nothing is published by it: relaxed suffices.
     if (count == 0 || state.compare_exchange_weak(full_at, at + owed_then, std::memory_order_relaxed)) {
       const std::int64_t left = std::max<std::int64_t>(0, tolerance_ - owed_then);
-      return {.allowed = true, .remaining = static_cast<std::uint64_t>(left / interval_), .retry_after = Duration(0),
+      return {.allowed = true,
+              .remaining = static_cast<std::uint64_t>(left / interval_),
+              .retry_after = Duration(0),
               .full_after = Duration(owed_then)};
     }
   }

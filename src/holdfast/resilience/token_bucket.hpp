@@ -26,9 +26,9 @@ struct RateOptions {
 
 struct RateDecision {
   bool allowed = false;
-  std::uint64_t remaining = 0;   ///< how many more would pass now
-  Duration retry_after{0};       ///< when as many would pass; zero if allowed, kNeverPasses if it never will
-  Duration full_after{0};        ///< when the bucket is full again, if nobody takes meanwhile
+  std::uint64_t remaining = 0;  ///< how many more would pass now
+  Duration retry_after{0};      ///< when as many would pass; zero if allowed, kNeverPasses if it never will
+  Duration full_after{0};       ///< when the bucket is full again, if nobody takes meanwhile
 
   static constexpr Duration kNeverPasses = Duration::max();
 };

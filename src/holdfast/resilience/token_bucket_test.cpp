@@ -50,7 +50,8 @@ TEST(TokenBucket, ALookTakesNothing) {
 TEST(TokenBucket, RetryAfterIsNeitherEarlyNorLate) {
   SeededRandom random(11);
   for (int round = 0; round < 200; ++round) {
-    const RateOptions options{.requests = 1 + random.below(1000), .window = Duration(1'000'000 + random.below(1'000'000'000)),
+    const RateOptions options{.requests = 1 + random.below(1000),
+                              .window = Duration(1'000'000 + random.below(1'000'000'000)),
                               .burst = 1 + random.below(50)};
     TokenBucket bucket(options);
     Instant now(Duration(static_cast<std::int64_t>(random.below(1'000'000'000))));
@@ -82,7 +83,8 @@ void expect_never_too_many(const std::vector<Instant>& grants, const RateOptions
 TEST(TokenBucket, NoWindowEverPassesMoreThanBurstAndRate) {
   SeededRandom random(3);
   for (int round = 0; round < 100; ++round) {
-    const RateOptions options{.requests = 1 + random.below(5000), .window = Duration(100'000 + random.below(1'000'000'000)),
+    const RateOptions options{.requests = 1 + random.below(5000),
+                              .window = Duration(100'000 + random.below(1'000'000'000)),
                               .burst = 1 + random.below(100)};
     TokenBucket bucket(options);
     Instant now(1s);
