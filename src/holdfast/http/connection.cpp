@@ -1,4 +1,4 @@
-#include "holdfast/http/connection.hpp"
+#include "holdfast/http/internal/connection.hpp"
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "holdfast/http/shard.hpp"
+#include "holdfast/http/internal/shard.hpp"
 
 namespace holdfast::http {
 namespace {

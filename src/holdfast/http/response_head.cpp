@@ -1,4 +1,4 @@
-#include "holdfast/http/response_head.hpp"
+#include "holdfast/http/internal/response_head.hpp"
 
 #include <charconv>
 

@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "holdfast/http/connection.hpp"
-#include "holdfast/http/shard.hpp"
+#include "holdfast/http/internal/connection.hpp"
+#include "holdfast/http/internal/shard.hpp"
 #include "holdfast/runtime/loop.hpp"
 #include "holdfast/runtime/sync.hpp"
 

@@ -3,12 +3,12 @@
 #include <exception>
 #include <utility>
 
-#include "holdfast/http/connection.hpp"
+#include "holdfast/http/internal/connection.hpp"
 #include "holdfast/http/stand_in_problem.hpp"
 #include "holdfast/http/request_context.hpp"
-#include "holdfast/http/response_head.hpp"
-#include "holdfast/http/shard.hpp"
-#include "holdfast/http/streams.hpp"
+#include "holdfast/http/internal/response_head.hpp"
+#include "holdfast/http/internal/shard.hpp"
+#include "holdfast/http/internal/streams.hpp"
 
 namespace holdfast::http {
 namespace {

@@ -1,4 +1,4 @@
-#include "holdfast/http/shard.hpp"
+#include "holdfast/http/internal/shard.hpp"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -11,7 +11,7 @@
 #include <ctime>
 #include <utility>
 
-#include "holdfast/http/connection.hpp"
+#include "holdfast/http/internal/connection.hpp"
 
 namespace holdfast::http {
 namespace {

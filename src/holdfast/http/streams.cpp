@@ -1,10 +1,10 @@
-#include "holdfast/http/streams.hpp"
+#include "holdfast/http/internal/streams.hpp"
 
 #include <charconv>
 
-#include "holdfast/http/connection.hpp"
-#include "holdfast/http/response_head.hpp"
-#include "holdfast/http/shard.hpp"
+#include "holdfast/http/internal/connection.hpp"
+#include "holdfast/http/internal/response_head.hpp"
+#include "holdfast/http/internal/shard.hpp"
 
 namespace holdfast::http {
 namespace {

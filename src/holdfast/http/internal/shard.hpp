@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "holdfast/base/random.hpp"
-#include "holdfast/http/exchange.hpp"
+#include "holdfast/http/internal/exchange.hpp"
 #include "holdfast/http/router.hpp"
 #include "holdfast/http/server.hpp"
 #include "holdfast/runtime/loop.hpp"

@@ -12,7 +12,7 @@
 #include <memory>
 #include <string_view>
 
-#include "holdfast/http/exchange.hpp"
+#include "holdfast/http/internal/exchange.hpp"
 #include "holdfast/http/refusal.hpp"
 #include "holdfast/http/response.hpp"
 #include "holdfast/runtime/context.hpp"
