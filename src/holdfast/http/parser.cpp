@@ -136,6 +136,7 @@ class RequestParser::Grammar final {
         }
         break;
       case beast::http::field::expect:
+        if (value.empty()) break;
         if (!equal_ignoring_case(value, "100-continue")) {
           return refuse(ec, 417, "unknown_expectation", "The only expectation understood is '100-continue'.");
         }

@@ -143,7 +143,9 @@ std::vector<QueryParameter> Request::query_parameters() const {
   return all;
 }
 
-std::string_view Request::route_pattern() const noexcept { return route == nullptr ? "(none)" : route->pattern; }
+std::string_view Request::route_pattern() const noexcept {
+  return route == nullptr ? std::string_view("(none)") : std::string_view(route->pattern);
+}
 
 bool Request::set_target(std::string_view text) {
   target = text;

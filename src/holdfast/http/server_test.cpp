@@ -408,7 +408,7 @@ TEST(Server, DrainHasAHardLimit) {
 
 TEST(Server, AcceptsNoRequestLessWhileItStops) {
   // Clients that connect as fast as they can while the server stops: who connected gets an answer.
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 2; ++round) {
     TestServer server(echo_router(), {}, 2);
     std::atomic<int> lost = 0;
     std::atomic<int> served = 0;
