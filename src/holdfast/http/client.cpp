@@ -27,11 +27,14 @@ class HeaderList {
     std::string line(name);
     // curl takes "Name;" for an empty value; "Name:" would remove the header.
     line.append(value.empty() ? ";" : ": ").append(value);
-    std::replace_if(line.begin(), line.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
+    std::replace_if(
+        line.begin(), line.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
     list_ = curl_slist_append(list_, line.c_str());
   }
   /// Keeps curl from adding a header of its own.
-  void without(std::string_view name) { list_ = curl_slist_append(list_, std::string(name).append(":").c_str()); }
+  void without(std::string_view name) {
+    list_ = curl_slist_append(list_, std::string(name).append(":").c_str());
+  }
   curl_slist* get() const noexcept { return list_; }
 
  private:
@@ -111,33 +114,47 @@ void add_context_headers(HeaderList& list, const Context& ctx, const ClientReque
   if (ctx.trace().valid()) add("traceparent", ctx.trace().traceparent());
   if (!ctx.request_id().empty()) add("X-Request-Id", ctx.request_id());
   if (ctx.deadline() != kNever) {
-    const WallTime deadline = ctx.clock().wall_now() + std::chrono::duration_cast<WallTime::duration>(ctx.remaining());
+    const WallTime deadline =
+        ctx.clock().wall_now() + std::chrono::duration_cast<WallTime::duration>(ctx.remaining());
     add("X-Deadline",
-        std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count()));
+        std::to_string(
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline.time_since_epoch()).count()));
   }
   if (ctx.priority() != Priority::normal) add("X-Priority", name_of(ctx.priority()));
 }
 
-Error unavailable(std::string_view reason, std::string_view what, const ClientRequest& request, std::string_view why) {
+Error unavailable(std::string_view reason, std::string_view what, const ClientRequest& request,
+                  std::string_view why) {
   return Error(ErrorCode::unavailable, std::string(what))
       .reason(std::string(reason))
-      .cause(std::string(to_string(request.method)).append(" to ").append(host_of(request.url)).append(": ").append(why));
+      .cause(std::string(to_string(request.method))
+                 .append(" to ")
+                 .append(host_of(request.url))
+                 .append(": ")
+                 .append(why));
 }
 
 Error failure_of(const Transfer& transfer, const ClientRequest& request) {
-  const std::string_view why = transfer.message[0] != '\0' ? transfer.message : curl_easy_strerror(transfer.result);
+  const std::string_view why =
+      transfer.message[0] != '\0' ? transfer.message : curl_easy_strerror(transfer.result);
   if (transfer.too_large) {
-    return unavailable("response_too_large", "A service this depends on answered more than is taken.", request,
-                       "over " + std::to_string(transfer.max_response_bytes) + " bytes");
+    return unavailable("response_too_large", "A service this depends on answered more than is taken.",
+                       request, "over " + std::to_string(transfer.max_response_bytes) + " bytes");
   }
   switch (transfer.result) {
     case CURLE_OPERATION_TIMEDOUT:
       return Error(ErrorCode::deadline_exceeded, "A service this depends on did not answer in time.")
           .reason("upstream_timeout")
-          .cause(std::string(to_string(request.method)).append(" to ").append(host_of(request.url)).append(": ").append(why));
+          .cause(std::string(to_string(request.method))
+                     .append(" to ")
+                     .append(host_of(request.url))
+                     .append(": ")
+                     .append(why));
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-      return Error(ErrorCode::invalid_argument, "The URL is not one of http or https.").reason("bad_url").cause(std::string(why));
+      return Error(ErrorCode::invalid_argument, "The URL is not one of http or https.")
+          .reason("bad_url")
+          .cause(std::string(why));
     case CURLE_COULDNT_RESOLVE_HOST:
       return unavailable("host_not_found", "A service this depends on can't be found.", request, why);
     case CURLE_COULDNT_CONNECT:
@@ -196,9 +213,11 @@ struct Client::State {
   void configure(CURL* easy, const ClientRequest& request, Transfer& transfer, Duration timeout) const;
 };
 
-void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer& transfer, Duration timeout) const {
+void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer& transfer,
+                              Duration timeout) const {
   const auto milliseconds = [](Duration duration) {
-    return static_cast<long>(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::milliseconds>(duration).count()));
+    return static_cast<long>(
+        std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::milliseconds>(duration).count()));
   };
   const auto set = [easy](CURLoption option, auto value) { curl_easy_setopt(easy, option, value); };
   set(CURLOPT_URL, request.url.c_str());
@@ -209,7 +228,8 @@ void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer
   set(CURLOPT_ACCEPT_ENCODING, "");  // all that this libcurl decodes
   set(CURLOPT_TIMEOUT_MS, milliseconds(timeout));
   set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(std::min(timeout, options.connect_timeout)));
-  set(CURLOPT_HTTP_VERSION, options.http2 ? static_cast<long>(CURL_HTTP_VERSION_2TLS) : static_cast<long>(CURL_HTTP_VERSION_1_1));
+  set(CURLOPT_HTTP_VERSION,
+      options.http2 ? static_cast<long>(CURL_HTTP_VERSION_2TLS) : static_cast<long>(CURL_HTTP_VERSION_1_1));
   if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
   set(CURLOPT_ERRORBUFFER, static_cast<char*>(transfer.message));
   set(CURLOPT_WRITEFUNCTION, &on_body);
@@ -218,7 +238,8 @@ void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer
   set(CURLOPT_HEADERDATA, &transfer);
   const bool may_have_body = request.method != Method::get && request.method != Method::head;
   if (request.method == Method::head) set(CURLOPT_NOBODY, 1L);
-  if (!request.body.empty() || (may_have_body && request.method != Method::delete_ && request.method != Method::options)) {
+  if (!request.body.empty() ||
+      (may_have_body && request.method != Method::delete_ && request.method != Method::options)) {
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
     set(CURLOPT_POSTFIELDS, request.body.data());  // not copied: the fiber waits here
   }
@@ -266,7 +287,8 @@ ClientResponse Client::send(const Context& ctx, const ClientRequest& request) {
   if (request.method == Method::other) {
     throw Error(ErrorCode::invalid_argument, "The HTTP client sends the usual methods only.");
   }
-  const Duration timeout = std::min(ctx.remaining(), request.timeout.value_or(state_->options.default_timeout));
+  const Duration timeout =
+      std::min(ctx.remaining(), request.timeout.value_or(state_->options.default_timeout));
   LoopClient& here = state_->here();
   Transfer transfer;
   transfer.max_response_bytes = request.max_response_bytes.value_or(state_->options.max_response_bytes);

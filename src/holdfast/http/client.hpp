@@ -3,8 +3,10 @@
 // aborts the transfer; trace, request id, deadline and priority travel along as headers.
 //
 //   Client client(runtime, {.ca_file = "/etc/ssl/certs/ca-certificates.crt"});
-//   const ClientResponse answer = client.send(ctx, {.method = Method::post, .url = "https://pay.example/v1/charges",
-//                                                   .headers = {{"Content-Type", "application/json"}}, .body = json});
+//   const ClientResponse answer = client.send(ctx, {.method = Method::post, .url =
+//   "https://pay.example/v1/charges",
+//                                                   .headers = {{"Content-Type", "application/json"}}, .body
+//                                                   = json});
 //
 // A status of 400 or 500 is an answer, not an Error. Nothing is retried here; see resilience/.
 // Thread-safety: send() from any fiber of the runtime. Must be destroyed on a fiber, with none sending.
@@ -26,7 +28,7 @@ namespace holdfast::http {
 struct ClientOptions {
   std::string ca_file;  ///< PEM, of the authorities trusted; the system's if empty
   std::string user_agent = "holdfast";
-  std::string proxy;    ///< URL; none if empty: the environment's proxy variables are not looked at
+  std::string proxy;  ///< URL; none if empty: the environment's proxy variables are not looked at
   std::size_t max_connections_per_host = 64;  ///< a loop; more requests queue
   std::size_t max_connections = 256;          ///< a loop
   std::size_t max_idle_connections = 64;      ///< kept open, a loop
@@ -41,7 +43,7 @@ struct ClientRequest {
   std::string url;  ///< http or https
   std::vector<ResponseHeader> headers;
   std::string body;
-  std::optional<Duration> timeout;                ///< default_timeout unless set; never past the Context's deadline
+  std::optional<Duration> timeout;  ///< default_timeout unless set; never past the Context's deadline
   std::optional<std::size_t> max_response_bytes;  ///< ClientOptions' unless set
 };
 
@@ -64,7 +66,8 @@ class Client {
 
   /// Throws Error(invalid_argument) for a URL that is none; Error(deadline_exceeded) when the Context's
   /// or the request's time is over; Error(cancelled); Error(unavailable) with reason host_not_found,
-  /// connection_failed, connection_lost, tls_failed or response_too_large. The cause, for the log, names the host.
+  /// connection_failed, connection_lost, tls_failed or response_too_large. The cause, for the log, names the
+  /// host.
   ClientResponse send(const Context& ctx, const ClientRequest& request);
 
  private:

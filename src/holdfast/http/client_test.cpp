@@ -19,12 +19,14 @@ Router echo() {
   });
   router.get("/headers", [](const Context&, Request& request) {
     std::string all;
-    for (const Header& header : request.headers) all.append(header.name).append(": ").append(header.value).append("\n");
+    for (const Header& header : request.headers)
+      all.append(header.name).append(": ").append(header.value).append("\n");
     return Response::text(200, all);
   });
-  router.get("/large", [](const Context&, Request&) { return Response::text(200, std::string(3'000'000, 'x')); });
-  router.get("/wait", [](const Context& ctx, Request&) {
-    runtime::sleep_for(ctx, 10s);
+  router.get("/large",
+             [](const Context&, Request&) { return Response::text(200, std::string(3'000'000, 'x')); });
+  router.get("/wait", [](const Context& ctx, Request&) {  // past its deadline, until the client hangs up
+    runtime::sleep_for(ctx.detached().with_cancellation(ctx.cancellation()), 10s);
     return Response(204);
   });
   router.remove("/thing", [](const Context&, Request&) { return Response(204); });
@@ -61,8 +63,10 @@ class ClientTest : public ::testing::Test {
 TEST_F(ClientTest, SendsAndReceives) {
   run([&](const Context& ctx, Client& client) {
     for (int i = 0; i < 3; ++i) {
-      const ClientResponse answer = client.send(
-          ctx, {.method = Method::post, .url = url("/echo"), .headers = {{"X-Given", "yes"}}, .body = "hello " + std::to_string(i)});
+      const ClientResponse answer = client.send(ctx, {.method = Method::post,
+                                                      .url = url("/echo"),
+                                                      .headers = {{"X-Given", "yes"}},
+                                                      .body = "hello " + std::to_string(i)});
       EXPECT_EQ(answer.status, 201);
       EXPECT_EQ(answer.body, "hello " + std::to_string(i));
       EXPECT_EQ(answer.header("x-seen"), "yes");
@@ -118,7 +122,8 @@ TEST_F(ClientTest, EndsWithItsDeadlineOrCancellation) {
       runtime::sleep_for(inner, 50ms);
       source.cancel();
     });
-    const Error stopped = failure([&] { client.send(ctx.with_cancellation(source.token()), {.url = url("/wait")}); });
+    const Error stopped =
+        failure([&] { client.send(ctx.with_cancellation(source.token()), {.url = url("/wait")}); });
     EXPECT_EQ(stopped.code(), ErrorCode::cancelled);
     EXPECT_EQ(client.send(ctx, {.url = url("/headers")}).status, 200) << "and goes on working";
   });
@@ -133,7 +138,9 @@ TEST_F(ClientTest, SaysWhatFailed) {
     EXPECT_EQ(refused.code(), ErrorCode::unavailable);
     EXPECT_NE(refused.cause().find("127.0.0.1:1"), std::string::npos) << refused.cause();
     EXPECT_EQ(failure([&] { client.send(ctx, {.url = "ftp://127.0.0.1/"}); }).reason(), "bad_url");
-    EXPECT_EQ(failure([&] { client.send(ctx, {.url = "https://127.0.0.1:" + std::to_string(server.port()) + "/"}); }).reason(),
+    EXPECT_EQ(failure([&] {
+                client.send(ctx, {.url = "https://127.0.0.1:" + std::to_string(server.port()) + "/"});
+              }).reason(),
               "tls_failed");
   });
 }

@@ -13,9 +13,9 @@
 namespace holdfast::http {
 namespace {
 
-constexpr std::size_t kCorkBytes = 64 * 1024;        // of pipelined answers, before they are sent anyway
-constexpr std::size_t kBodyRoom = 4 * 1024;          // kept free behind a head for its body
-constexpr std::size_t kMaxLingerBytes = 4 << 20;     // read after a refusal before giving up
+constexpr std::size_t kCorkBytes = 64 * 1024;     // of pipelined answers, before they are sent anyway
+constexpr std::size_t kBodyRoom = 4 * 1024;       // kept free behind a head for its body
+constexpr std::size_t kMaxLingerBytes = 4 << 20;  // read after a refusal before giving up
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 }  // namespace
@@ -161,7 +161,8 @@ Connection::Step Connection::fall_idle() {
   shard_.give_back(std::move(exchange_));
   phase_ = Phase::idle;
   const ServerLimits& limits = shard_.options.limits;
-  set_deadline(shard_.loop.turn_started() + (shard_.draining() ? limits.drain_idle_grace : limits.idle_timeout));
+  set_deadline(shard_.loop.turn_started() +
+               (shard_.draining() ? limits.drain_idle_grace : limits.idle_timeout));
   return Step::wait;
 }
 
@@ -171,7 +172,8 @@ bool Connection::make_room_for_body() {
   Exchange& x = *exchange_;
   const std::uint64_t length = x.parser.content_length().value_or(kBodyRoom);
   const std::size_t wanted =
-      x.parser.head_bytes() + (length <= InputBuffer::kInitialBytes ? static_cast<std::size_t>(length) : kBodyRoom);
+      x.parser.head_bytes() +
+      (length <= InputBuffer::kInitialBytes ? static_cast<std::size_t>(length) : kBodyRoom);
   if (x.in.begin + wanted <= x.in.capacity()) return false;
   x.in.rebase();
   x.in.grow(wanted);
@@ -198,7 +200,8 @@ Connection::Step Connection::on_head() {
   if (info != nullptr && info->max_body_bytes) x.max_body_bytes = *info->max_body_bytes;
   if (x.parser.content_length().value_or(0) > x.max_body_bytes) {
     x.refusal.emplace(Error(ErrorCode::too_large, "The request's body is larger than the " +
-                                                      std::to_string(x.max_body_bytes) + " bytes this path takes.")
+                                                      std::to_string(x.max_body_bytes) +
+                                                      " bytes this path takes.")
                           .reason("body_too_large"));
     return hand_over();
   }
@@ -227,7 +230,8 @@ Connection::Step Connection::read_body() {
       x.body_bytes += piece.data.size();
       if (x.body_bytes > x.max_body_bytes) {
         x.refusal.emplace(Error(ErrorCode::too_large, "The request's body is larger than the " +
-                                                          std::to_string(x.max_body_bytes) + " bytes this path takes.")
+                                                          std::to_string(x.max_body_bytes) +
+                                                          " bytes this path takes.")
                               .reason("body_too_large"));
         return hand_over();
       }
@@ -309,7 +313,8 @@ Connection::Step Connection::hand_over() {
 /// Too many at once: said without a fiber or a Context, and the connection stays usable.
 Connection::Step Connection::shed() {
   shard_.counters.shed.add();
-  Response response = refusal_response(503, "overloaded", "The server has too many requests at once. Try again later.");
+  Response response =
+      refusal_response(503, "overloaded", "The server has too many requests at once. Try again later.");
   response.set("Retry-After", "1");
   const bool closing = must_close(response);
   send_response(response, closing);
@@ -372,7 +377,8 @@ bool Connection::flush() {
     if (count >= 0) {
       x.sent += static_cast<std::size_t>(count);
       shard_.counters.sent.add(static_cast<std::uint64_t>(count));
-      if (deadline_ != kNever && x.has_output()) set_deadline(shard_.loop.turn_started() + shard_.options.limits.write_timeout);
+      if (deadline_ != kNever && x.has_output())
+        set_deadline(shard_.loop.turn_started() + shard_.options.limits.write_timeout);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       if (!write_blocked_) set_deadline(shard_.loop.turn_started() + shard_.options.limits.write_timeout);
       write_blocked_ = true;
@@ -385,7 +391,8 @@ bool Connection::flush() {
   x.output_was_sent();
   if (std::exchange(write_blocked_, false)) {
     deadline_ = kNever;
-    if (phase_ != Phase::serving) set_deadline(shard_.loop.turn_started() + shard_.options.limits.head_timeout);
+    if (phase_ != Phase::serving)
+      set_deadline(shard_.loop.turn_started() + shard_.options.limits.head_timeout);
   }
   return true;
 }

@@ -11,7 +11,7 @@ namespace beast = boost::beast;
 using beast::http::error;
 using ErrorCondition = beast::error_code;
 
-constexpr std::size_t kMaxEmptyLines = 2;        // before a request line (RFC 9112, 2.2)
+constexpr std::size_t kMaxEmptyLines = 2;         // before a request line (RFC 9112, 2.2)
 constexpr std::size_t kMaxMethodAndVersion = 64;  // what a request line has besides its target
 constexpr std::size_t kMaxChunkLine = 2 * 1024;   // a chunk's size and extensions, or a trailer
 constexpr std::size_t kMaxChunkDigits = 15;       // of its size: no overflow to think about
@@ -35,15 +35,25 @@ bool plausible_host(std::string_view text) noexcept {
 }
 
 Refusal refusal_of(const ErrorCondition& ec) noexcept {
-  if (ec == error::bad_version) return {505, "bad_http_version", "The request line must end in HTTP/1.1 or HTTP/1.0."};
-  if (ec == error::bad_method) return {400, "bad_method", "The request line must begin with a method and one space."};
-  if (ec == error::bad_target) return {400, "bad_target", "The request target has a character that must be escaped."};
-  if (ec == error::bad_field) return {400, "bad_header_name", "A header's name must be a token, directly followed by a colon."};
-  if (ec == error::bad_value) return {400, "bad_header_value", "A header's value has a control character or is malformed."};
-  if (ec == error::bad_line_ending) return {400, "bare_carriage_return", "Lines of a request must end in CR LF."};
-  if (ec == error::bad_content_length) return {400, "bad_content_length", "Content-Length must be one decimal number, and can't be with Transfer-Encoding."};
-  if (ec == error::multiple_content_length) return {400, "two_content_lengths", "Content-Length was sent twice."};
-  if (ec == error::bad_transfer_encoding) return {400, "ambiguous_length", "Transfer-Encoding was sent twice, or with Content-Length."};
+  if (ec == error::bad_version)
+    return {505, "bad_http_version", "The request line must end in HTTP/1.1 or HTTP/1.0."};
+  if (ec == error::bad_method)
+    return {400, "bad_method", "The request line must begin with a method and one space."};
+  if (ec == error::bad_target)
+    return {400, "bad_target", "The request target has a character that must be escaped."};
+  if (ec == error::bad_field)
+    return {400, "bad_header_name", "A header's name must be a token, directly followed by a colon."};
+  if (ec == error::bad_value)
+    return {400, "bad_header_value", "A header's value has a control character or is malformed."};
+  if (ec == error::bad_line_ending)
+    return {400, "bare_carriage_return", "Lines of a request must end in CR LF."};
+  if (ec == error::bad_content_length)
+    return {400, "bad_content_length",
+            "Content-Length must be one decimal number, and can't be with Transfer-Encoding."};
+  if (ec == error::multiple_content_length)
+    return {400, "two_content_lengths", "Content-Length was sent twice."};
+  if (ec == error::bad_transfer_encoding)
+    return {400, "ambiguous_length", "Transfer-Encoding was sent twice, or with Content-Length."};
   if (ec == error::header_limit) return {431, "head_too_large", "The request's headers are too large."};
   return {400, "malformed_request", "The request is not valid HTTP/1.1."};
 }
@@ -66,7 +76,9 @@ class RequestParser::Grammar final {
     refusal_ = {};
   }
 
-  std::size_t put(std::string_view input, ErrorCondition& ec) { return events_->put({input.data(), input.size()}, ec); }
+  std::size_t put(std::string_view input, ErrorCondition& ec) {
+    return events_->put({input.data(), input.size()}, ec);
+  }
   bool keep_alive() const { return events_->keep_alive(); }
   bool chunked() const { return events_->chunked(); }
   std::optional<std::uint64_t> content_length() const {
@@ -104,7 +116,8 @@ class RequestParser::Grammar final {
   }
 
   void on_request(std::string_view method, std::string_view target, int version, ErrorCondition& ec) {
-    if (target.size() > limits_.max_target_bytes) return refuse(ec, 414, "target_too_long", "The request target is too long.");
+    if (target.size() > limits_.max_target_bytes)
+      return refuse(ec, 414, "target_too_long", "The request target is too long.");
     request_->method = parse_method(method);
     request_->method_name = method;
     request_->http_1_1 = version == 11;
@@ -114,7 +127,8 @@ class RequestParser::Grammar final {
     }
   }
 
-  void on_header(beast::http::field field, std::string_view name, std::string_view value, ErrorCondition& ec) {
+  void on_header(beast::http::field field, std::string_view name, std::string_view value,
+                 ErrorCondition& ec) {
     if (request_->headers.size() == limits_.max_headers) {
       return refuse(ec, 431, "too_many_headers", "The request has too many headers.");
     }
@@ -122,17 +136,21 @@ class RequestParser::Grammar final {
     switch (field) {
       case beast::http::field::host:
         if (++hosts_ > 1) return refuse(ec, 400, "two_hosts", "Host was sent twice.");
-        if (!plausible_host(value)) return refuse(ec, 400, "bad_host", "Host must be a host name and a port.");
+        if (!plausible_host(value))
+          return refuse(ec, 400, "bad_host", "Host must be a host name and a port.");
         break;
       case beast::http::field::content_length:
         if (++lengths_ > 1) return refuse(ec, 400, "two_content_lengths", "Content-Length was sent twice.");
-        if (!all_digits(value)) return refuse(ec, 400, "bad_content_length", "Content-Length must be one decimal number.");
+        if (!all_digits(value))
+          return refuse(ec, 400, "bad_content_length", "Content-Length must be one decimal number.");
         break;
       case beast::http::field::transfer_encoding:
         if (++codings_ > 1) return refuse(ec, 400, "ambiguous_length", "Transfer-Encoding was sent twice.");
-        if (!request_->http_1_1) return refuse(ec, 400, "bad_transfer_encoding", "HTTP/1.0 has no Transfer-Encoding.");
+        if (!request_->http_1_1)
+          return refuse(ec, 400, "bad_transfer_encoding", "HTTP/1.0 has no Transfer-Encoding.");
         if (!equal_ignoring_case(value, "chunked")) {
-          return refuse(ec, 501, "unknown_transfer_coding", "The only transfer coding understood is 'chunked'.");
+          return refuse(ec, 501, "unknown_transfer_coding",
+                        "The only transfer coding understood is 'chunked'.");
         }
         break;
       case beast::http::field::expect:
@@ -197,7 +215,8 @@ Parsed RequestParser::scan(std::string_view input) noexcept {
     }
     if (empty) {
       head_start_ = scanned_;
-      if (head_start_ > 2 * kMaxEmptyLines) return refuse(400, "bad_method", "The request begins with empty lines.");
+      if (head_start_ > 2 * kMaxEmptyLines)
+        return refuse(400, "bad_method", "The request begins with empty lines.");
       continue;
     }
     if (lines_ > 0 && (first == ' ' || first == '\t')) {
@@ -214,7 +233,8 @@ Parsed RequestParser::scan(std::string_view input) noexcept {
       return refuse(414, "target_too_long", "The request target is too long.");
     }
   }
-  if (input.size() > limits_.max_head_bytes) return refuse(431, "head_too_large", "The request's headers are too large.");
+  if (input.size() > limits_.max_head_bytes)
+    return refuse(431, "head_too_large", "The request's headers are too large.");
   return Parsed::need_more;
 }
 
@@ -239,8 +259,12 @@ Parsed RequestParser::parse_head(std::string_view input, Request& request) {
 }
 
 bool RequestParser::keep_alive() const noexcept { return grammar_->keep_alive(); }
-bool RequestParser::has_body() const noexcept { return grammar_->chunked() || content_length().value_or(0) > 0; }
-std::optional<std::uint64_t> RequestParser::content_length() const noexcept { return grammar_->content_length(); }
+bool RequestParser::has_body() const noexcept {
+  return grammar_->chunked() || content_length().value_or(0) > 0;
+}
+std::optional<std::uint64_t> RequestParser::content_length() const noexcept {
+  return grammar_->content_length();
+}
 
 RequestParser::Line RequestParser::next_line(std::string_view input) noexcept {
   const std::size_t newline = input.substr(0, kMaxChunkLine).find('\n');
@@ -261,14 +285,18 @@ Parsed RequestParser::chunk_size(std::string_view line) noexcept {
   for (; digits < line.size(); ++digits) {
     const char c = line[digits];
     const char lower = static_cast<char>(c | 0x20);
-    if (c >= '0' && c <= '9') left_ = left_ * 16 + static_cast<std::uint64_t>(c - '0');
-    else if (lower >= 'a' && lower <= 'f') left_ = left_ * 16 + static_cast<std::uint64_t>(lower - 'a' + 10);
-    else break;
+    if (c >= '0' && c <= '9')
+      left_ = left_ * 16 + static_cast<std::uint64_t>(c - '0');
+    else if (lower >= 'a' && lower <= 'f')
+      left_ = left_ * 16 + static_cast<std::uint64_t>(lower - 'a' + 10);
+    else
+      break;
     if (digits == kMaxChunkDigits) return refuse(400, "bad_chunk", "A chunk is impossibly large.");
   }
   const std::string_view extension = line.substr(digits);
-  const bool printable = std::all_of(extension.begin(), extension.end(),
-                                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F; });
+  const bool printable = std::all_of(extension.begin(), extension.end(), [](char c) {
+    return static_cast<unsigned char>(c) >= 0x20 && c != 0x7F;
+  });
   if (digits == 0 || (!extension.empty() && extension.front() != ';') || !printable) {
     return refuse(400, "bad_chunk", "A chunk must begin with its size in hexadecimal digits.");
   }
@@ -283,10 +311,12 @@ Parsed RequestParser::trailer(std::string_view line) noexcept {
     return Parsed::complete;
   }
   trailer_bytes_ += line.size() + 2;
-  if (trailer_bytes_ > limits_.max_head_bytes) return refuse(431, "trailers_too_large", "The trailers are too large.");
+  if (trailer_bytes_ > limits_.max_head_bytes)
+    return refuse(431, "trailers_too_large", "The trailers are too large.");
   const std::size_t colon = line.find(':');
   const std::string_view name = line.substr(0, colon);
-  const bool good = colon != std::string_view::npos && colon > 0 && std::all_of(name.begin(), name.end(), is_token_char) &&
+  const bool good = colon != std::string_view::npos && colon > 0 &&
+                    std::all_of(name.begin(), name.end(), is_token_char) &&
                     line.find('\r') == std::string_view::npos && line.find('\0') == std::string_view::npos;
   return good ? Parsed::complete : refuse(400, "bad_trailer", "A trailer is malformed.");
 }

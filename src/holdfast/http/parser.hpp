@@ -87,8 +87,8 @@ class RequestParser {
   std::size_t head_start_ = 0;  // after empty lines before the request line
   std::size_t head_bytes_ = 0;
   bool expects_continue_ = false;
-  Body body_ = Body::none;        // what comes next of it
-  std::uint64_t left_ = 0;        // bytes of the body, or of its present chunk
+  Body body_ = Body::none;  // what comes next of it
+  std::uint64_t left_ = 0;  // bytes of the body, or of its present chunk
   std::size_t trailer_bytes_ = 0;
 };
 

@@ -61,10 +61,13 @@ struct Malformed {
 };
 
 const Malformed kMalformed[] = {
-    {"length and coding", kPost + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "ambiguous_length"},
-    {"coding and length", kPost + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400, "bad_content_length"},
+    {"length and coding", kPost + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+     "ambiguous_length"},
+    {"coding and length", kPost + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400,
+     "bad_content_length"},
     {"two lengths", kPost + "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400, "two_content_lengths"},
-    {"two equal lengths", kPost + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400, "two_content_lengths"},
+    {"two equal lengths", kPost + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400,
+     "two_content_lengths"},
     {"list of lengths", kPost + "Content-Length: 3, 3\r\n\r\nabc", 400, "bad_content_length"},
     {"signed length", kPost + "Content-Length: +3\r\n\r\nabc", 400, "bad_content_length"},
     {"hex length", kPost + "Content-Length: 0x3\r\n\r\nabc", 400, "bad_content_length"},
@@ -72,9 +75,13 @@ const Malformed kMalformed[] = {
     {"empty length", kPost + "Content-Length:\r\n\r\nabc", 400, "bad_content_length"},
     {"unknown coding", kPost + "Transfer-Encoding: gzip\r\n\r\n", 501, "unknown_transfer_coding"},
     {"coding list", kPost + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, "unknown_transfer_coding"},
-    {"obscured coding", kPost + "Transfer-Encoding: \x0b" "chunked\r\n\r\n", 400, "bad_header_value"},
+    {"obscured coding",
+     kPost + "Transfer-Encoding: \x0b"
+             "chunked\r\n\r\n",
+     400, "bad_header_value"},
     {"identity coding", kPost + "Transfer-Encoding: identity\r\n\r\n", 501, "unknown_transfer_coding"},
-    {"two codings", kPost + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "ambiguous_length"},
+    {"two codings", kPost + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
+     "ambiguous_length"},
     {"coding in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "bad_transfer_encoding"},
     {"space before colon", kPost + "Content-Length : 3\r\n\r\nabc", 400, "bad_header_name"},
     {"space in name", kPost + "Content Length: 3\r\n\r\nabc", 400, "bad_header_name"},
@@ -103,12 +110,16 @@ const Malformed kMalformed[] = {
     {"empty lines", "\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_method"},
     {"unknown expectation", kPost + "Expect: miracles\r\n\r\n", 417, "unknown_expectation"},
     {"chunk without size", kPost + "Transfer-Encoding: chunked\r\n\r\n\r\nabc\r\n", 400, "bad_chunk"},
-    {"chunk size that isn't hex", kPost + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n", 400, "bad_chunk"},
+    {"chunk size that isn't hex", kPost + "Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n", 400,
+     "bad_chunk"},
     {"negative chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n", 400, "bad_chunk"},
     {"0x chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\n0x3\r\nabc\r\n0\r\n\r\n", 400, "bad_chunk"},
-    {"huge chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nabc\r\n", 400, "bad_chunk"},
-    {"chunk longer than its size", kPost + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400, "bad_chunk"},
-    {"bare LF after chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400, "bad_chunk"},
+    {"huge chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\nabc\r\n", 400,
+     "bad_chunk"},
+    {"chunk longer than its size", kPost + "Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n", 400,
+     "bad_chunk"},
+    {"bare LF after chunk size", kPost + "Transfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", 400,
+     "bad_chunk"},
 };
 
 TEST(RequestParser, RefusesWhatTwoParsersCouldReadDifferently) {
@@ -130,7 +141,9 @@ TEST(RequestParser, TakesWhatIsValid) {
       {"GET /a%20b?x=y HTTP/1.1\r\nhost: [::1]:8080\r\nX:\r\nY: \t a b \t\r\n\r\n", ""},
       {kPost + "Content-Length: 5\r\n\r\nhello", "hello"},
       {kPost + "Content-Length: 0\r\n\r\n", ""},
-      {kPost + "transfer-encoding: Chunked\r\n\r\n5\r\nhello\r\n6;x=\"y\"\r\n world\r\n0\r\nTrailer: t\r\n\r\n", "hello world"},
+      {kPost +
+           "transfer-encoding: Chunked\r\n\r\n5\r\nhello\r\n6;x=\"y\"\r\n world\r\n0\r\nTrailer: t\r\n\r\n",
+       "hello world"},
       {kPost + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", ""},
   };
   for (const auto& [bytes, body] : valid) {
@@ -156,7 +169,9 @@ TEST(RequestParser, KeepsItsLimits) {
 }
 
 TEST(RequestParser, FillsTheRequest) {
-  const std::string bytes = "PUT /v1/x?q=1 HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: 2\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
+  const std::string bytes =
+      "PUT /v1/x?q=1 HTTP/1.1\r\nHost: h\r\nX-One: 1\r\nx-one: 2\r\nExpect: 100-continue\r\nContent-Length: "
+      "1\r\n\r\n";
   RequestParser parser({});
   Request request;
   ASSERT_EQ(parser.parse_head(bytes, request), Parsed::complete);

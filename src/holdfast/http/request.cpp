@@ -9,9 +9,12 @@
 namespace holdfast::http {
 namespace {
 
-constexpr std::array<std::string_view, 7> kMethodNames = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
+constexpr std::array<std::string_view, 7> kMethodNames = {"GET",   "HEAD",   "POST",   "PUT",
+                                                          "PATCH", "DELETE", "OPTIONS"};
 
-constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+constexpr char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+}
 
 constexpr int hex_value(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
@@ -33,7 +36,8 @@ bool has_dot_segment(std::string_view path) noexcept {
 /// "http://host/x?y" -> "/x?y". Proxies send the absolute form; the Host header decides all the same.
 std::string_view without_authority(std::string_view target) noexcept {
   for (const std::string_view scheme : {"http://", "https://"}) {
-    if (target.size() < scheme.size() || !equal_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;
+    if (target.size() < scheme.size() || !equal_ignoring_case(target.substr(0, scheme.size()), scheme))
+      continue;
     target.remove_prefix(scheme.size());
     const std::size_t end = target.find_first_of("/?");
     if (end == std::string_view::npos) return "/";
@@ -50,7 +54,8 @@ void each_parameter(std::string_view query, Visit&& visit) {
     query.remove_prefix(std::min(query.size(), pair.size() + 1));
     if (pair.empty()) continue;
     const std::size_t equals = pair.find('=');
-    const std::string_view value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+    const std::string_view value =
+        equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
     if (!visit(pair.substr(0, equals), value)) return;
   }
 }
@@ -58,7 +63,8 @@ void each_parameter(std::string_view query, Visit&& visit) {
 std::string decoded_query(std::string_view text) {
   std::string result;
   if (!percent_decode(text, Escaped::query, result)) {
-    throw Error(ErrorCode::invalid_argument, "The query string has a malformed %XX escape, or one that isn't UTF-8.")
+    throw Error(ErrorCode::invalid_argument,
+                "The query string has a malformed %XX escape, or one that isn't UTF-8.")
         .reason("malformed_query");
   }
   return result;

@@ -5,8 +5,8 @@
 //   const std::optional<std::string> limit = request.query("limit"); // decoded
 //   if (request.header("If-Match") == etag) ...                      // names are case-insensitive
 //
-// In a test, fill one by hand: `Request r; r.method = Method::post; r.set_target("/v1/x?y=1"); r.body = "{}";`
-// Thread-safety: belongs to the fiber that serves it.
+// In a test, fill one by hand: `Request r; r.method = Method::post; r.set_target("/v1/x?y=1"); r.body =
+// "{}";` Thread-safety: belongs to the fiber that serves it.
 #pragma once
 
 #include <cstddef>
@@ -70,13 +70,13 @@ class Request {
  public:
   Method method = Method::get;
   std::string_view method_name = "GET";
-  std::string_view target = "/";  ///< as sent
-  std::string_view path = "/";    ///< percent-decoded, without the query
-  std::string_view raw_path = "/";  ///< as sent, without the query
-  std::string_view query_string;  ///< as sent, without the '?'
-  bool http_1_1 = true;           ///< false: HTTP/1.0
-  std::vector<Header> headers;    ///< in the order sent, duplicates kept
-  std::string_view body;          ///< all of it; empty on streaming routes
+  std::string_view target = "/";      ///< as sent
+  std::string_view path = "/";        ///< percent-decoded, without the query
+  std::string_view raw_path = "/";    ///< as sent, without the query
+  std::string_view query_string;      ///< as sent, without the '?'
+  bool http_1_1 = true;               ///< false: HTTP/1.0
+  std::vector<Header> headers;        ///< in the order sent, duplicates kept
+  std::string_view body;              ///< all of it; empty on streaming routes
   BodyReader* body_reader = nullptr;  ///< set on streaming routes only
   std::vector<PathParameter> path_parameters;
   std::string_view remote_address;  ///< the peer's IP address, without the port

@@ -41,10 +41,12 @@ std::optional<Number> number(std::string_view text) noexcept {
 Instant after_seconds(std::string_view header, Instant now, Instant deadline) noexcept {
   const auto seconds = number<double>(header);
   if (!seconds || !(*seconds > 0) || *seconds > kMaxTimeoutSeconds) return deadline;
-  return std::min(deadline, now + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds)));
+  return std::min(deadline,
+                  now + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds)));
 }
 
-Instant at_unix_milliseconds(std::string_view header, const Clock& clock, Instant now, Instant deadline) noexcept {
+Instant at_unix_milliseconds(std::string_view header, const Clock& clock, Instant now,
+                             Instant deadline) noexcept {
   const auto milliseconds = number<std::int64_t>(header);
   if (!milliseconds || *milliseconds < 0) return deadline;
   const std::int64_t present =

@@ -14,6 +14,7 @@ namespace holdfast::http {
 /// The request's trace continues the caller's (or starts one); its id is the caller's where that is 1-128
 /// characters of [A-Za-z0-9._:/+=-], else a new one; its deadline is the earliest of `deadline` and
 /// what the headers ask for. `now` is the present instant of `clock`.
-Context::Request read_context(const Request& request, const Clock& clock, Instant now, Instant deadline, Random& random);
+Context::Request read_context(const Request& request, const Clock& clock, Instant now, Instant deadline,
+                              Random& random);
 
 }  // namespace holdfast::http

@@ -37,13 +37,17 @@ Response Response::of(int status, std::string_view content_type, std::string bod
   return response;
 }
 
-Response Response::json(int status, std::string body) { return of(status, "application/json", std::move(body)); }
+Response Response::json(int status, std::string body) {
+  return of(status, "application/json", std::move(body));
+}
 
 Response Response::text(int status, std::string body) {
   return of(status, "text/plain; charset=utf-8", std::move(body));
 }
 
-Response Response::html(int status, std::string body) { return of(status, "text/html; charset=utf-8", std::move(body)); }
+Response Response::html(int status, std::string body) {
+  return of(status, "text/html; charset=utf-8", std::move(body));
+}
 
 Response Response::streamed(int status, std::string_view content_type, Stream stream) {
   Response response = of(status, content_type, {});
@@ -81,7 +85,8 @@ Response& Response::add_token(std::string_view name, std::string_view token) & {
 }
 
 void Response::remove(std::string_view name) {
-  std::erase_if(headers, [&](const ResponseHeader& header) { return equal_ignoring_case(header.name, name); });
+  std::erase_if(headers,
+                [&](const ResponseHeader& header) { return equal_ignoring_case(header.name, name); });
 }
 
 std::string_view Response::header(std::string_view name) const noexcept {

@@ -44,8 +44,10 @@ void append_head(std::string& out, const Response& response, const HeadOptions& 
     out.append("\r\n");
   }
   if (options.chunked) out.append("Transfer-Encoding: chunked\r\n");
-  if (options.close) out.append("Connection: close\r\n");
-  else if (options.say_keep_alive) out.append("Connection: keep-alive\r\n");
+  if (options.close)
+    out.append("Connection: close\r\n");
+  else if (options.say_keep_alive)
+    out.append("Connection: keep-alive\r\n");
   out.append("\r\n");
 }
 

@@ -19,7 +19,7 @@ struct Node {
   std::map<std::string, std::unique_ptr<Node>, std::less<>> literals;
   std::unique_ptr<Node> parameter;
   std::string parameter_name;
-  std::string rest_name;  // "{name...}": takes this and all later segments
+  std::string rest_name;      // "{name...}": takes this and all later segments
   std::string first_pattern;  // the route that named the parameter or the rest, for messages
   ByMethod routes{};
   ByMethod rest_routes{};
@@ -45,7 +45,8 @@ bool split(std::string_view path, Segments& out) noexcept {
 }
 
 [[noreturn]] void refuse_pattern(std::string_view pattern, std::string_view why) {
-  throw Error(ErrorCode::invalid_argument, std::string("Route '").append(pattern).append("' ").append(why).append("."))
+  throw Error(ErrorCode::invalid_argument,
+              std::string("Route '").append(pattern).append("' ").append(why).append("."))
       .reason("bad_route");
 }
 
@@ -96,7 +97,8 @@ void name_place(Node& node, std::string& place, std::string_view name, const std
     place = name;
     node.first_pattern = pattern;
   } else if (place != name) {
-    refuse_pattern(pattern, "names {" + std::string(name) + "} what '" + node.first_pattern + "' names {" + place + "}");
+    refuse_pattern(
+        pattern, "names {" + std::string(name) + "} what '" + node.first_pattern + "' names {" + place + "}");
   }
 }
 
@@ -134,13 +136,13 @@ ByMethod& place_of(Node& root, const std::string& pattern) {
 }
 
 Handler around(Middleware middleware, Handler inner) {
-  return [middleware = std::move(middleware), inner = std::move(inner)](const Context& ctx, Request& request) {
-    return middleware(ctx, request, inner);
-  };
+  return [middleware = std::move(middleware), inner = std::move(inner)](
+             const Context& ctx, Request& request) { return middleware(ctx, request, inner); };
 }
 
 Handler chain_of(const std::vector<Middleware>& middlewares, Handler handler) {
-  for (auto it = middlewares.rbegin(); it != middlewares.rend(); ++it) handler = around(*it, std::move(handler));
+  for (auto it = middlewares.rbegin(); it != middlewares.rend(); ++it)
+    handler = around(*it, std::move(handler));
   return handler;
 }
 
@@ -195,7 +197,8 @@ const Route& Router::add(Method method, std::string pattern, Handler handler, Ro
   if (method == Method::other) refuse_pattern(pattern, "has a method that isn't supported");
   const Route*& place = place_of(state_->root, pattern)[static_cast<std::size_t>(method)];
   if (place != nullptr) {
-    refuse_pattern(pattern, "is taken for " + std::string(to_string(method)) + " by '" + place->pattern + "'");
+    refuse_pattern(pattern,
+                   "is taken for " + std::string(to_string(method)) + " by '" + place->pattern + "'");
   }
   if (info.name.empty()) info.name = default_name(method, pattern);
   for (const auto& other : state_->routes) {
@@ -209,20 +212,26 @@ const Route& Router::add(Method method, std::string pattern, Handler handler, Ro
   return *place;
 }
 
-const Route& Router::get(std::string pattern, Handler handler, RouteInfo info, std::vector<Middleware> middlewares) {
+const Route& Router::get(std::string pattern, Handler handler, RouteInfo info,
+                         std::vector<Middleware> middlewares) {
   return add(Method::get, std::move(pattern), std::move(handler), std::move(info), std::move(middlewares));
 }
-const Route& Router::post(std::string pattern, Handler handler, RouteInfo info, std::vector<Middleware> middlewares) {
+const Route& Router::post(std::string pattern, Handler handler, RouteInfo info,
+                          std::vector<Middleware> middlewares) {
   return add(Method::post, std::move(pattern), std::move(handler), std::move(info), std::move(middlewares));
 }
-const Route& Router::put(std::string pattern, Handler handler, RouteInfo info, std::vector<Middleware> middlewares) {
+const Route& Router::put(std::string pattern, Handler handler, RouteInfo info,
+                         std::vector<Middleware> middlewares) {
   return add(Method::put, std::move(pattern), std::move(handler), std::move(info), std::move(middlewares));
 }
-const Route& Router::patch(std::string pattern, Handler handler, RouteInfo info, std::vector<Middleware> middlewares) {
+const Route& Router::patch(std::string pattern, Handler handler, RouteInfo info,
+                           std::vector<Middleware> middlewares) {
   return add(Method::patch, std::move(pattern), std::move(handler), std::move(info), std::move(middlewares));
 }
-const Route& Router::remove(std::string pattern, Handler handler, RouteInfo info, std::vector<Middleware> middlewares) {
-  return add(Method::delete_, std::move(pattern), std::move(handler), std::move(info), std::move(middlewares));
+const Route& Router::remove(std::string pattern, Handler handler, RouteInfo info,
+                            std::vector<Middleware> middlewares) {
+  return add(Method::delete_, std::move(pattern), std::move(handler), std::move(info),
+             std::move(middlewares));
 }
 
 const std::vector<std::unique_ptr<Route>>& Router::routes() const noexcept { return state_->routes; }
@@ -241,7 +250,8 @@ void Router::seal() {
       throw Error(ErrorCode::not_found, "There is nothing at this path.").reason("no_such_route");
     }
     if (request.method == Method::options) return Response(204).set("Allow", allowed);
-    return refusal_response(405, "method_not_allowed", "This path takes " + allowed + " only.").set("Allow", allowed);
+    return refusal_response(405, "method_not_allowed", "This path takes " + allowed + " only.")
+        .set("Allow", allowed);
   });
 }
 
@@ -251,7 +261,8 @@ bool Router::match(Request& request) const {
     if (route == nullptr) return false;
     request.route = route;
     request.path_parameters = std::move(walk.parameters);
-    for (PathParameter& parameter : request.path_parameters) parameter.value = request.decoded(parameter.value);
+    for (PathParameter& parameter : request.path_parameters)
+      parameter.value = request.decoded(parameter.value);
     return true;
   });
 }

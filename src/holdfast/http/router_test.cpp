@@ -118,14 +118,16 @@ TEST_F(RouterTest, RefusesConflictsWhereTheyAreMade) {
   EXPECT_EQ(refused(Method::post, "/a/{key}"), "Route '/a/{key}' names {key} what '/a/{id}' names {id}.");
   EXPECT_EQ(refused(Method::get, "a"), "Route 'a' must begin with '/' and have at most 32 segments.");
   EXPECT_EQ(refused(Method::get, "/a//b"), "Route '/a//b' has an empty segment.");
-  EXPECT_EQ(refused(Method::get, "/a/x{id}"), "Route '/a/x{id}' must have a parameter alone in its segment: '/{name}/'.");
+  EXPECT_EQ(refused(Method::get, "/a/x{id}"),
+            "Route '/a/x{id}' must have a parameter alone in its segment: '/{name}/'.");
   EXPECT_EQ(refused(Method::get, "/r/{rest...}/b"), "Route '/r/{rest...}/b' has segments after '{name...}'.");
-  EXPECT_EQ(refused(Method::get, "/z", {.name = "getAId"}), "Route '/z' has the name 'getAId', which '/a/{id}' has.");
+  EXPECT_EQ(refused(Method::get, "/z", {.name = "getAId"}),
+            "Route '/z' has the name 'getAId', which '/a/{id}' has.");
 }
 
 TEST(Request, RefusesTargetsThatCouldBeReadInTwoWays) {
-  for (const std::string_view target :
-       {"", "x", "/a/../b", "/a/%2e%2e/b", "/.", "/a%00", "/a%0d", "/%zz", "/%4", "/%", "/%C0%AF", "/%FF", "/a#b", "http://"}) {
+  for (const std::string_view target : {"", "x", "/a/../b", "/a/%2e%2e/b", "/.", "/a%00", "/a%0d", "/%zz",
+                                        "/%4", "/%", "/%C0%AF", "/%FF", "/a#b", "http://"}) {
     Request request;
     const bool accepted = request.set_target(target);
     EXPECT_FALSE(accepted && target != "http://") << target;

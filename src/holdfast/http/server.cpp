@@ -26,13 +26,15 @@ struct Endpoint {
 };
 
 [[noreturn]] void cannot_listen(const std::string& address, std::string_view what, std::string_view why) {
-  throw Error(ErrorCode::unavailable, "Can't listen on " + address + ": " + std::string(what) + ": " + std::string(why) + ".")
+  throw Error(ErrorCode::unavailable,
+              "Can't listen on " + address + ": " + std::string(what) + ": " + std::string(why) + ".")
       .reason("cannot_listen");
 }
 
 Endpoint resolve(const std::string& address) {
   const std::size_t colon = address.rfind(':');
-  if (colon == std::string::npos || colon + 1 == address.size()) cannot_listen(address, "address", "not host:port");
+  if (colon == std::string::npos || colon + 1 == address.size())
+    cannot_listen(address, "address", "not host:port");
   std::string host = address.substr(0, colon);
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   addrinfo hints{};
@@ -40,7 +42,8 @@ Endpoint resolve(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int failed = ::getaddrinfo(host.empty() || host == "*" ? nullptr : host.c_str(), address.c_str() + colon + 1, &hints, &found);
+  const int failed = ::getaddrinfo(host.empty() || host == "*" ? nullptr : host.c_str(),
+                                   address.c_str() + colon + 1, &hints, &found);
   if (failed != 0) cannot_listen(address, "address", ::gai_strerror(failed));
   Endpoint endpoint;
   std::memcpy(&endpoint.address, found->ai_addr, found->ai_addrlen);
@@ -89,7 +92,8 @@ Socket make_listener(const Endpoint& endpoint, int backlog, const std::string& a
   check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0, "SO_REUSEPORT");
   // Inherited by the sockets it accepts: one system call less for each.
   check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0, "TCP_NODELAY");
-  check(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.length) == 0, "bind");
+  check(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.length) == 0,
+        "bind");
   check(::listen(socket.get(), backlog) == 0, "listen");
   return socket;
 }
@@ -178,7 +182,8 @@ void Server::start() {
   }
   for (std::size_t i = 0; i < listeners.size(); ++i) {
     state.shards.push_back(std::make_unique<Shard>(state.runtime.loop(i), state.router, state.options,
-                                                   state.runtime.random().next(), [&state] { state.changed.notify(); }));
+                                                   state.runtime.random().next(),
+                                                   [&state] { state.changed.notify(); }));
   }
   std::vector<int> fds;
   for (Socket& listener : listeners) fds.push_back(listener.take());

@@ -34,16 +34,20 @@ struct ServerLimits {
   /// A body that nobody reads (of a refused request) is read and thrown away up to this, so that the
   /// connection stays usable; past it the connection is closed.
   std::size_t max_discarded_bytes = 256 * 1024;
-  std::size_t max_connections_per_loop = 20'000;  ///< one more gets 503 and a close
+  std::size_t max_connections_per_loop = 20'000;         ///< one more gets 503 and a close
   std::size_t max_requests_in_flight_per_loop = 10'000;  ///< one more gets 503, its connection lives
   Duration idle_timeout = std::chrono::seconds(75);  ///< between requests of a connection; closed silently
   Duration head_timeout = std::chrono::seconds(10);  ///< from a head's first byte to its last; 408
   std::size_t min_body_bytes_per_second = 1024;      ///< averaged over body_rate_window; 408
   Duration body_rate_window = std::chrono::seconds(5);
-  Duration write_timeout = std::chrono::seconds(30);  ///< a client that takes no byte for this long is cut off
-  Duration request_timeout = std::chrono::seconds(30);  ///< deadline of a request's Context, unless its route says otherwise
-  Duration linger_timeout = std::chrono::seconds(2);  ///< reading on after a refusal, so that it isn't lost to a reset
-  Duration drain_idle_grace = std::chrono::milliseconds(250);  ///< drain() leaves idle connections this long to send a last request
+  Duration write_timeout =
+      std::chrono::seconds(30);  ///< a client that takes no byte for this long is cut off
+  Duration request_timeout =
+      std::chrono::seconds(30);  ///< deadline of a request's Context, unless its route says otherwise
+  Duration linger_timeout =
+      std::chrono::seconds(2);  ///< reading on after a refusal, so that it isn't lost to a reset
+  Duration drain_idle_grace =
+      std::chrono::milliseconds(250);  ///< drain() leaves idle connections this long to send a last request
 };
 
 struct ServerOptions {

@@ -19,27 +19,31 @@ using testing::TestServer;
 Router echo_router() {
   Router router;
   router.get("/hello", [](const Context&, Request&) { return Response::text(200, "hello"); });
-  router.post("/echo", [](const Context&, Request& request) { return Response::text(200, std::string(request.body)); });
+  router.post("/echo", [](const Context&, Request& request) {
+    return Response::text(200, std::string(request.body));
+  });
   router.get("/slow", [](const Context& ctx, Request&) {
     runtime::sleep_for(ctx, 150ms);
     return Response::text(200, "slow");
   });
-  router.get("/large", [](const Context&, Request&) { return Response::text(200, std::string(3'000'000, 'x')); });
-  router.get("/throws", [](const Context&, Request&) -> Response { throw std::runtime_error("secret path /etc/x"); });
+  router.get("/large",
+             [](const Context&, Request&) { return Response::text(200, std::string(3'000'000, 'x')); });
+  router.get("/throws",
+             [](const Context&, Request&) -> Response { throw std::runtime_error("secret path /etc/x"); });
   router.get("/who", [](const Context& ctx, Request& request) {
-    return Response::text(200, ctx.request_id() + " " + ctx.trace().trace_id_hex() + " " +
-                                   std::string(request.remote_address) + " " +
-                                   std::to_string(static_cast<int>(ctx.priority())) + " " +
-                                   std::to_string(std::chrono::ceil<std::chrono::seconds>(ctx.remaining()).count()));
+    return Response::text(
+        200, ctx.request_id() + " " + ctx.trace().trace_id_hex() + " " + std::string(request.remote_address) +
+                 " " + std::to_string(static_cast<int>(ctx.priority())) + " " +
+                 std::to_string(std::chrono::ceil<std::chrono::seconds>(ctx.remaining()).count()));
   });
-  router.post(
-      "/count",
-      [](const Context& ctx, Request& request) {
-        std::size_t bytes = 0;
-        for (std::string_view piece; !(piece = request.body_reader->read(ctx)).empty();) bytes += piece.size();
-        return Response::text(200, std::to_string(bytes));
-      },
-      {.max_body_bytes = 100'000'000, .streaming_body = true});
+  router.post("/count",
+              [](const Context& ctx, Request& request) {
+                std::size_t bytes = 0;
+                for (std::string_view piece; !(piece = request.body_reader->read(ctx)).empty();)
+                  bytes += piece.size();
+                return Response::text(200, std::to_string(bytes));
+              },
+              {.max_body_bytes = 100'000'000, .streaming_body = true});
   router.post("/ignores", [](const Context&, Request&) { return Response::text(200, "ignored"); },
               {.max_body_bytes = 100'000'000, .streaming_body = true});
   router.get("/stream", [](const Context&, Request&) {
@@ -48,13 +52,14 @@ Router echo_router() {
     });
   });
   router.get("/breaks", [](const Context&, Request& request) {
-    return Response::streamed(200, "text/csv", [late = request.query("late").has_value()](const Context& ctx, BodyWriter& out) {
-      if (late) {
-        out.write(ctx, "first");
-        out.flush(ctx);
-      }
-      throw Error(ErrorCode::unavailable, "The export is broken.");
-    });
+    return Response::streamed(
+        200, "text/csv", [late = request.query("late").has_value()](const Context& ctx, BodyWriter& out) {
+          if (late) {
+            out.write(ctx, "first");
+            out.flush(ctx);
+          }
+          throw Error(ErrorCode::unavailable, "The export is broken.");
+        });
   });
   return router;
 }
@@ -140,7 +145,9 @@ TEST(Server, TakesBodiesInEveryForm) {
   const std::string large(500'000, 'b');
   client.send(post("/echo", large));
   EXPECT_EQ(body_of(client.response()), large);
-  client.send("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n");
+  client.send(
+      "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n "
+      "world\r\n0\r\n\r\n");
   EXPECT_EQ(body_of(client.response()), "hello world");
   client.send(post("/count", std::string(5'000'000, 'c')));
   EXPECT_EQ(body_of(client.response()), "5000000");
@@ -253,15 +260,17 @@ TEST(Server, AStreamThatBreaksIsSeenToBeBroken) {
   const std::string all = late.all();
   EXPECT_EQ(status_of(all), 200);
   EXPECT_NE(all.find("first"), std::string::npos);
-  EXPECT_EQ(all.find("\r\n0\r\n"), std::string::npos) << "no last chunk: the client must see that it isn't whole";
+  EXPECT_EQ(all.find("\r\n0\r\n"), std::string::npos)
+      << "no last chunk: the client must see that it isn't whole";
 }
 
 TEST(Server, GivesARequestItsContext) {
   TestServer server(echo_router());
   RawClient client(server.port());
-  client.send(get("/who",
-                  "X-Request-Id: abc-1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
-                  "X-Priority: background\r\nX-Request-Timeout: 2\r\n"));
+  client.send(
+      get("/who",
+          "X-Request-Id: abc-1\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"
+          "X-Priority: background\r\nX-Request-Timeout: 2\r\n"));
   EXPECT_EQ(body_of(client.response()), "abc-1 0af7651916cd43dd8448eb211c80319c 127.0.0.1 2 2");
   client.send(get("/who", "X-Request-Id: a b\r\nX-Deadline: never\r\n"));
   const std::string response = client.response();

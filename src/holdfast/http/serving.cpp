@@ -1,14 +1,14 @@
 // The part of a Connection that runs on a fiber: one request after the other, from Context to answer.
-#include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "holdfast/http/internal/connection.hpp"
-#include "holdfast/http/stand_in_problem.hpp"
-#include "holdfast/http/request_context.hpp"
 #include "holdfast/http/internal/response_head.hpp"
 #include "holdfast/http/internal/shard.hpp"
 #include "holdfast/http/internal/streams.hpp"
+#include "holdfast/http/problem.hpp"
+#include "holdfast/http/request_context.hpp"
 
 namespace holdfast::http {
 namespace {
@@ -34,7 +34,8 @@ void Connection::serve_one() {
   x.cancellation.emplace();
   const Instant now = shard_.loop.turn_started();
   const RouteInfo* const info = x.request.route == nullptr ? nullptr : &x.request.route->info;
-  const Duration timeout = info != nullptr && info->timeout ? *info->timeout : shard_.options.limits.request_timeout;
+  const Duration timeout =
+      info != nullptr && info->timeout ? *info->timeout : shard_.options.limits.request_timeout;
   Context::Request asked = read_context(x.request, shard_.loop.clock(), now, now + timeout, shard_.random);
   asked.cancellation = x.cancellation->token();
   StreamReader reader(*this);
@@ -63,11 +64,12 @@ Response Connection::answer(const Context& ctx) {
     ctx.check("starting to serve the request");
     return shard_.router.handle(ctx, x.request);
   } catch (const Error& error) {
-    return problem_response(error, ctx);
+    return problem_response(ctx, x.request, error);
   } catch (const std::exception& unknown) {
-    return problem_response(Error(ErrorCode::internal, "The request could not be served.").cause(unknown.what()), ctx);
+    return problem_response(
+        ctx, x.request, Error(ErrorCode::internal, "The request could not be served.").cause(unknown.what()));
   } catch (...) {
-    return problem_response(Error(ErrorCode::internal, "The request could not be served."), ctx);
+    return problem_response(ctx, x.request, Error(ErrorCode::internal, "The request could not be served."));
   }
 }
 
@@ -87,7 +89,8 @@ void Connection::send_response(Response& response, bool closing) {
     x.out.append(x.tail);
     x.tail.clear();
   }
-  HeadOptions head{.common_headers = shard_.common_headers(), .close = closing, .say_keep_alive = !x.request.http_1_1};
+  HeadOptions head{
+      .common_headers = shard_.common_headers(), .close = closing, .say_keep_alive = !x.request.http_1_1};
   const bool has_body = !bodyless(response.status);
   if (has_body && !response.stream) head.content_length = response.body.size();
   append_head(x.out, response, head);
@@ -112,24 +115,25 @@ bool Connection::send_stream(const Context& ctx, Response& response, bool closin
     if (shard_.draining()) x.cancellation->cancel();
   }
   StreamWriter writer(*this, response, closing);
-  std::optional<Error> failure;
+  std::optional<Response> problem;
   try {
     response.stream(endless ? *endless : ctx, writer);
     writer.finish(endless ? *endless : ctx);
   } catch (const Error& error) {
-    failure = error;
+    problem = problem_response(ctx, x.request, error);
   } catch (const std::exception& unknown) {
-    failure = Error(ErrorCode::internal, "The response could not be written.").cause(unknown.what());
+    problem = problem_response(
+        ctx, x.request,
+        Error(ErrorCode::internal, "The response could not be written.").cause(unknown.what()));
   }
   endless_ = false;
-  if (!failure || phase_ == Phase::closed) return closing;
+  if (!problem || phase_ == Phase::closed) return closing;
   if (writer.begun()) {  // too late for another answer: a missing end tells the client
     close();
     return true;
   }
-  Response problem = problem_response(*failure, ctx);
-  closing = must_close(problem);
-  send_response(problem, closing);
+  closing = must_close(*problem);
+  send_response(*problem, closing);
   return closing;
 }
 

@@ -20,9 +20,9 @@ using namespace std::chrono_literals;
 
 constexpr int kAcceptsATurn = 256;
 constexpr std::size_t kSpareExchanges = 128;
-constexpr std::size_t kPoliteRefusals = 64;     // connections over the limit that still get their 503
-constexpr Duration kAcceptRetry = 100ms;        // out of descriptors or over all limits
-constexpr Duration kHandshakeGrace = 20ms;      // between the last SYN let in and the listener's close
+constexpr std::size_t kPoliteRefusals = 64;  // connections over the limit that still get their 503
+constexpr Duration kAcceptRetry = 100ms;     // out of descriptors or over all limits
+constexpr Duration kHandshakeGrace = 20ms;   // between the last SYN let in and the listener's close
 
 /// Closing a listener resets the connections in its queue that nobody has accepted, and one may come
 /// in between the last accept() and the close(). So first this filter drops SYNs at the socket: no new
@@ -44,11 +44,13 @@ void drop_new_handshakes(int listener) noexcept {
   ::setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
 
-std::string_view format_address(const sockaddr_storage& address, std::array<char, INET6_ADDRSTRLEN>& out) noexcept {
+std::string_view format_address(const sockaddr_storage& address,
+                                std::array<char, INET6_ADDRSTRLEN>& out) noexcept {
   const void* source = nullptr;
   if (address.ss_family == AF_INET) source = &reinterpret_cast<const sockaddr_in&>(address).sin_addr;
   if (address.ss_family == AF_INET6) source = &reinterpret_cast<const sockaddr_in6&>(address).sin6_addr;
-  if (source == nullptr || ::inet_ntop(address.ss_family, source, out.data(), out.size()) == nullptr) return {};
+  if (source == nullptr || ::inet_ntop(address.ss_family, source, out.data(), out.size()) == nullptr)
+    return {};
   return out.data();
 }
 
@@ -61,7 +63,8 @@ Shard::Shard(runtime::Loop& loop_, const Router& router_, const ServerOptions& o
       options(options_),
       root(loop_.clock()),
       random(seed),
-      parser_limits_{options_.limits.max_target_bytes, options_.limits.max_head_bytes, options_.limits.max_headers},
+      parser_limits_{options_.limits.max_target_bytes, options_.limits.max_head_bytes,
+                     options_.limits.max_headers},
       on_change_(std::move(on_change)),
       accept_timer_([this] {
         accept_some();
@@ -91,7 +94,8 @@ void Shard::accept_some() {
     }
     sockaddr_storage address{};
     socklen_t length = sizeof address;
-    const int fd = ::accept4(listener_, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        ::accept4(listener_, reinterpret_cast<sockaddr*>(&address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
       std::array<char, INET6_ADDRSTRLEN> text{};
       take_in(fd, format_address(address, text));
@@ -195,7 +199,8 @@ std::string_view Shard::common_headers() {
   char text[64];
   const std::size_t length = std::strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
   common_headers_.assign(text, length);
-  if (!options.server_name.empty()) common_headers_.append("Server: ").append(options.server_name).append("\r\n");
+  if (!options.server_name.empty())
+    common_headers_.append("Server: ").append(options.server_name).append("\r\n");
   common_headers_until_ = now + (std::chrono::seconds(1) - (wall - second));
   common_headers_made_ = true;
   return common_headers_;

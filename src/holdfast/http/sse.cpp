@@ -8,7 +8,8 @@ namespace {
 
 std::string one_line(std::string_view text) {
   std::string line(text);
-  std::replace_if(line.begin(), line.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return c == '\r' || c == '\n' || c == '\0'; }, ' ');
   return line;
 }
 
@@ -59,7 +60,8 @@ void EventStream::heartbeat_if_due(const Context& ctx) {
 bool EventStream::wait_past(const Context& ctx, runtime::Signal& signal, std::uint64_t seen) {
   for (;;) {
     if (stopping()) return false;
-    const runtime::Woken woken = signal.wait_past(ctx.with_deadline(last_sent_ + heartbeat_), seen, "event stream");
+    const runtime::Woken woken =
+        signal.wait_past(ctx.with_deadline(last_sent_ + heartbeat_), seen, "event stream");
     if (woken == runtime::Woken::by_event) return true;
     if (stopping()) return false;
     if (woken == runtime::Woken::by_cancellation || ctx.remaining() == Duration::zero()) {

@@ -1,11 +1,12 @@
 // Server-sent events (the HTML standard's text/event-stream): a stream of events to a browser or any
 // client, with ids from which a client that was cut off goes on (Last-Event-ID).
 //
-//   return event_stream([&log, after = last_event_id(request)](const Context& ctx, EventStream& out) mutable {
+//   return event_stream([&log, after = last_event_id(request)](const Context& ctx, EventStream& out) mutable
+//   {
 //     for (;;) {
 //       const std::uint64_t seen = log.changed().version();   // before looking: nothing is missed
-//       for (const auto& e : log.after(after)) { out.send(ctx, {.id = e.id, .event = e.type, .data = e.json}); after = e.id; }
-//       if (!out.wait_past(ctx, log.changed(), seen)) return;  // the server stops
+//       for (const auto& e : log.after(after)) { out.send(ctx, {.id = e.id, .event = e.type, .data =
+//       e.json}); after = e.id; } if (!out.wait_past(ctx, log.changed(), seen)) return;  // the server stops
 //     }
 //   });
 //
@@ -31,7 +32,8 @@ struct Event {
 };
 
 struct EventStreamOptions {
-  Duration heartbeat = std::chrono::seconds(15);  ///< a comment this often, so that nobody on the way gives up
+  Duration heartbeat =
+      std::chrono::seconds(15);   ///< a comment this often, so that nobody on the way gives up
   std::optional<Duration> retry;  ///< tells clients how long to wait before they connect again
 };
 
@@ -59,7 +61,8 @@ class EventStream {
 };
 
 /// The answer: 200, text/event-stream, endless. `body` runs after the handler has returned.
-Response event_stream(std::function<void(const Context&, EventStream&)> body, EventStreamOptions options = {});
+Response event_stream(std::function<void(const Context&, EventStream&)> body,
+                      EventStreamOptions options = {});
 
 /// Where the client was cut off: Last-Event-ID, or ?lastEventId for those who can't set headers. A copy.
 std::string last_event_id(const Request& request);

@@ -26,11 +26,14 @@ struct Ticker {
     Router router;
     router.get("/events", [this, heartbeat](const Context&, Request& request) {
       return event_stream(
-          [this, next = std::atoi(last_event_id(request).c_str()) + 1](const Context& ctx, EventStream& out) mutable {
+          [this, next = std::atoi(last_event_id(request).c_str()) + 1](const Context& ctx,
+                                                                       EventStream& out) mutable {
             for (;;) {
               const std::uint64_t seen = changed.version();
               for (; next <= count; ++next) {
-                out.send(ctx, {.id = std::to_string(next), .event = "tick", .data = "one\ntwo " + std::to_string(next)});
+                out.send(ctx, {.id = std::to_string(next),
+                               .event = "tick",
+                               .data = "one\ntwo " + std::to_string(next)});
               }
               if (!out.wait_past(ctx, changed, seen)) return;
             }

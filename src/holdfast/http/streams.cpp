@@ -23,12 +23,13 @@ std::string_view StreamReader::read(const Context& ctx) {
     const RequestParser::Piece piece = x.parser.next_piece(x.in.from_at());
     x.in.at += piece.consumed;
     if (piece.parsed == Parsed::refused) {
-      throw Error(ErrorCode::invalid_argument, std::string(x.parser.refusal().detail)).reason("malformed_body");
+      throw Error(ErrorCode::invalid_argument, std::string(x.parser.refusal().detail))
+          .reason("malformed_body");
     }
     x.body_bytes += piece.data.size();
     if (x.body_bytes > x.max_body_bytes) {
-      throw Error(ErrorCode::too_large, "The request's body is larger than the " + std::to_string(x.max_body_bytes) +
-                                            " bytes this path takes.")
+      throw Error(ErrorCode::too_large, "The request's body is larger than the " +
+                                            std::to_string(x.max_body_bytes) + " bytes this path takes.")
           .reason("body_too_large");
     }
     if (!piece.data.empty()) return piece.data;
@@ -41,10 +42,12 @@ std::string_view StreamReader::read(const Context& ctx) {
       if (!c.flush() && c.phase_ == Connection::Phase::closed) client_gone();
     }
     if (x.in.room() == 0) x.in.compact(x.in.begin + x.parser.head_bytes());
-    if (x.in.room() == 0) throw Error(ErrorCode::invalid_argument, "A chunk's head is too long.").reason("malformed_body");
+    if (x.in.room() == 0)
+      throw Error(ErrorCode::invalid_argument, "A chunk's head is too long.").reason("malformed_body");
     if (!c.readable_) {
       if (!c.wait_ready(ctx, c.shard_.options.limits.body_rate_window, "http request body")) {
-        throw Error(ErrorCode::deadline_exceeded, "The request's body arrives too slowly.").reason("body_too_slow");
+        throw Error(ErrorCode::deadline_exceeded, "The request's body arrives too slowly.")
+            .reason("body_too_slow");
       }
       continue;
     }
@@ -79,8 +82,9 @@ void StreamWriter::frame() {
       x.out.append(x.tail);
       x.tail.clear();
     }
-    append_head(x.out, response_,
-                {.common_headers = connection_.shard_.common_headers(), .chunked = chunked_, .close = closing_});
+    append_head(
+        x.out, response_,
+        {.common_headers = connection_.shard_.common_headers(), .chunked = chunked_, .close = closing_});
   }
   if (held_.empty()) return;
   if (chunked_) {

@@ -32,9 +32,9 @@ class Connection final : public runtime::IoHandler {
 
   void start();
   void flush_corked();
-  void on_drain();        ///< the server drains
-  void close_if_idle();   ///< the grace period is over
-  void abort();           ///< cancel, close
+  void on_drain();       ///< the server drains
+  void close_if_idle();  ///< the grace period is over
+  void abort();          ///< cancel, close
 
   std::size_t place = 0;  ///< in its shard's list
 
@@ -80,10 +80,10 @@ class Connection final : public runtime::IoHandler {
   Shard& shard_;
   std::unique_ptr<Exchange> exchange_;
   runtime::Timer timer_;
-  Instant deadline_ = kNever;   // of the present phase
-  Instant armed_for_ = kNever;  // the timer is moved only towards earlier instants, else lazily
+  Instant deadline_ = kNever;     // of the present phase
+  Instant armed_for_ = kNever;    // the timer is moved only towards earlier instants, else lazily
   std::size_t window_bytes_ = 0;  // received in this window of the body's rate
-  runtime::Waker waiting_;      // a fiber that waits for this socket
+  runtime::Waker waiting_;        // a fiber that waits for this socket
   int fd_;
   Phase phase_ = Phase::idle;
   bool readable_ = false;       // as far as we know

@@ -79,16 +79,16 @@ struct Exchange {
   InputBuffer in;
   RequestParser parser;
   Request request;
-  std::string body;                // a buffered body that isn't in one piece in `in`
-  std::size_t body_bytes = 0;      // received of the body so far, decoded
+  std::string body;            // a buffered body that isn't in one piece in `in`
+  std::size_t body_bytes = 0;  // received of the body so far, decoded
   std::size_t max_body_bytes = 0;
-  bool store_body = false;         // false: nobody will read it, only count it
-  std::optional<Error> refusal;    // decided before the handler
+  bool store_body = false;       // false: nobody will read it, only count it
+  std::optional<Error> refusal;  // decided before the handler
   std::optional<runtime::CancellationSource> cancellation;
 
-  std::string out;        // response heads and small bodies
-  std::size_t sent = 0;   // of `out`, then of `tail`
-  std::string tail;       // a large body, sent after `out` without being copied
+  std::string out;       // response heads and small bodies
+  std::size_t sent = 0;  // of `out`, then of `tail`
+  std::string tail;      // a large body, sent after `out` without being copied
 
   bool has_output() const noexcept { return sent < out.size() + tail.size(); }
 

@@ -62,7 +62,9 @@ class Shard final : public runtime::IoHandler {
   void flush_later(Connection& connection);  ///< sends what it has corked before this turn's I/O ends
   std::string_view common_headers();         ///< Date and Server, made once a second
   void refused(std::string_view reason, int status);
-  bool may_serve_one_more() const noexcept { return counters.in_flight.value() < options.limits.max_requests_in_flight_per_loop; }
+  bool may_serve_one_more() const noexcept {
+    return counters.in_flight.value() < options.limits.max_requests_in_flight_per_loop;
+  }
   char* scratch() noexcept { return scratch_.data(); }
   static constexpr std::size_t kScratchBytes = 16 * 1024;
 

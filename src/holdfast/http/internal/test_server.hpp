@@ -65,7 +65,8 @@ class TestServer {
 /// Blocking, with five seconds of patience: a test that hangs fails instead.
 class RawClient {
  public:
-  explicit RawClient(std::uint16_t port, int receive_buffer = 0) : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  explicit RawClient(std::uint16_t port, int receive_buffer = 0)
+      : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const timeval patience{5, 0};
     ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -142,7 +143,9 @@ class RawClient {
 };
 
 inline int status_of(std::string_view response) {
-  return response.size() > 12 && response.starts_with("HTTP/1.1 ") ? std::stoi(std::string(response.substr(9, 3))) : 0;
+  return response.size() > 12 && response.starts_with("HTTP/1.1 ")
+             ? std::stoi(std::string(response.substr(9, 3)))
+             : 0;
 }
 
 inline std::string_view body_of(std::string_view response) {

@@ -13,11 +13,11 @@ namespace holdfast::http {
 struct CorsOptions {
   std::vector<std::string> origins;  ///< "https://shop.example"; "*" alone: any, then without credentials
   std::vector<std::string> methods = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-  std::vector<std::string> request_headers = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match",
-                                              "If-None-Match", "X-Request-Id"};
+  std::vector<std::string> request_headers = {"Authorization", "Content-Type",  "Idempotency-Key",
+                                              "If-Match",      "If-None-Match", "X-Request-Id"};
   std::vector<std::string> exposed_headers = {"ETag", "Location", "Retry-After", "X-Request-Id",
                                               "Idempotent-Replayed"};
-  bool credentials = false;  ///< cookies and the like; not together with "*"
+  bool credentials = false;                                 ///< cookies and the like; not together with "*"
   std::chrono::seconds max_age = std::chrono::minutes(10);  ///< how long a browser remembers a preflight
 };
 

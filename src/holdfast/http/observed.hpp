@@ -3,7 +3,8 @@
 //
 //   router.use(observed([&, metrics = request_metrics(metrics)](const Context& ctx, const RequestRecord& r) {
 //     metrics(ctx, r);
-//     log.info(ctx, "request", {{"method", r.method}, {"path", r.path}, {"status", r.status}, {"took", r.took}});
+//     log.info(ctx, "request", {{"method", r.method}, {"path", r.path}, {"status", r.status}, {"took",
+//     r.took}});
 //   }));
 //
 // Thread-safety: the callback is called on all loops.

@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/compression.hpp"
+#include "holdfast/http/compression.hpp"
 
 #include <brotli/encode.h>
 #include <zlib.h>
@@ -30,15 +30,17 @@ int weight_of(std::string_view parameters) noexcept {
   if (parameters.size() < 3 || (parameters[0] | 0x20) != 'q' || parameters[1] != '=') return 0;
   double value = 0;
   const std::string_view number = parameters.substr(2);
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), value, std::chars_format::fixed);
   if (error != std::errc() || end != number.data() + number.size() || !(value >= 0 && value <= 1)) return 0;
   return static_cast<int>(value * 1000 + 0.5);
 }
 
 bool compressible(std::string_view type) noexcept {
   type = trimmed(type.substr(0, type.find(';')));
-  constexpr std::array<std::string_view, 6> kTypes = {"application/json", "application/javascript", "application/xml",
-                                                      "application/yaml", "image/svg+xml", "application/x-ndjson"};
+  constexpr std::array<std::string_view, 6> kTypes = {"application/json", "application/javascript",
+                                                      "application/xml",  "application/yaml",
+                                                      "image/svg+xml",    "application/x-ndjson"};
   return type.starts_with("text/") || type.ends_with("+json") || type.ends_with("+xml") ||
          std::find(kTypes.begin(), kTypes.end(), type) != kTypes.end();
 }
@@ -54,7 +56,8 @@ bool may_be_compressed(const Response& response, const CompressionOptions& optio
 std::string without_suffixes(std::string_view value) {
   std::string plain(value);
   for (const std::string_view suffix : {kGzipSuffix, kBrotliSuffix}) {
-    for (std::size_t at = 0; (at = plain.find(suffix, at)) != std::string::npos;) plain.replace(at, suffix.size(), "\"");
+    for (std::size_t at = 0; (at = plain.find(suffix, at)) != std::string::npos;)
+      plain.replace(at, suffix.size(), "\"");
   }
   return plain;
 }
@@ -67,7 +70,8 @@ void compress(Response& response, Coding coding, const CompressionOptions& optio
   response.set("Content-Encoding", coding == Coding::gzip ? "gzip" : "br");
   const std::string etag(response.header("ETag"));
   if (!etag.starts_with('"') || !etag.ends_with('"') || etag.size() < 2) return;
-  response.set("ETag", etag.substr(0, etag.size() - 1).append(coding == Coding::gzip ? kGzipSuffix : kBrotliSuffix));
+  response.set("ETag",
+               etag.substr(0, etag.size() - 1).append(coding == Coding::gzip ? kGzipSuffix : kBrotliSuffix));
 }
 
 }  // namespace
@@ -82,11 +86,16 @@ Coding choose_coding(std::string_view accept) noexcept {
     accept.remove_prefix(std::min(accept.size(), item.size() + 1));
     const std::size_t semicolon = item.find(';');
     const std::string_view name = trimmed(item.substr(0, semicolon));
-    const int weight = weight_of(semicolon == std::string_view::npos ? std::string_view() : item.substr(semicolon + 1));
-    if (equal_ignoring_case(name, "gzip") || equal_ignoring_case(name, "x-gzip")) gzip = weight;
-    else if (equal_ignoring_case(name, "br")) brotli = weight;
-    else if (equal_ignoring_case(name, "identity")) identity = weight;
-    else if (name == "*") any = weight;
+    const int weight =
+        weight_of(semicolon == std::string_view::npos ? std::string_view() : item.substr(semicolon + 1));
+    if (equal_ignoring_case(name, "gzip") || equal_ignoring_case(name, "x-gzip"))
+      gzip = weight;
+    else if (equal_ignoring_case(name, "br"))
+      brotli = weight;
+    else if (equal_ignoring_case(name, "identity"))
+      identity = weight;
+    else if (name == "*")
+      any = weight;
   }
   if (gzip < 0) gzip = any;
   if (brotli < 0) brotli = any;
@@ -97,7 +106,8 @@ Coding choose_coding(std::string_view accept) noexcept {
 
 std::string gzip_compressed(std::string_view bytes, int level) {
   z_stream stream{};
-  if (deflateInit2(&stream, level, Z_DEFLATED, kGzipWindowBits, kGzipMemoryLevel, Z_DEFAULT_STRATEGY) != Z_OK) return {};
+  if (deflateInit2(&stream, level, Z_DEFLATED, kGzipWindowBits, kGzipMemoryLevel, Z_DEFAULT_STRATEGY) != Z_OK)
+    return {};
   std::string out(deflateBound(&stream, bytes.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));
   stream.avail_in = static_cast<uInt>(bytes.size());

@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/identity.hpp"
+#include "holdfast/http/identity.hpp"
 
 namespace holdfast::http {
 

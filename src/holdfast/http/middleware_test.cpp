@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "holdfast/http/middleware/compression.hpp"
-#include "holdfast/http/middleware/conditional.hpp"
-#include "holdfast/http/middleware/cors.hpp"
-#include "holdfast/http/middleware/identity.hpp"
-#include "holdfast/http/middleware/observed.hpp"
-#include "holdfast/http/middleware/security_headers.hpp"
+#include "holdfast/http/compression.hpp"
+#include "holdfast/http/conditional.hpp"
+#include "holdfast/http/cors.hpp"
+#include "holdfast/http/identity.hpp"
+#include "holdfast/http/observed.hpp"
+#include "holdfast/http/security_headers.hpp"
 
 namespace holdfast::http {
 namespace {
@@ -77,8 +77,9 @@ TEST_F(MiddlewareTest, CompressesWhatIsWorthIt) {
   EXPECT_EQ(response.header("Content-Encoding"), "br");
   std::string plain(large.size(), '\0');
   std::size_t size = plain.size();
-  EXPECT_EQ(BrotliDecoderDecompress(response.body.size(), reinterpret_cast<const std::uint8_t*>(response.body.data()),
-                                    &size, reinterpret_cast<std::uint8_t*>(plain.data())),
+  EXPECT_EQ(BrotliDecoderDecompress(response.body.size(),
+                                    reinterpret_cast<const std::uint8_t*>(response.body.data()), &size,
+                                    reinterpret_cast<std::uint8_t*>(plain.data())),
             BROTLI_DECODER_RESULT_SUCCESS);
   EXPECT_EQ(plain, large);
 
@@ -154,7 +155,8 @@ TEST_F(MiddlewareTest, CorsAllowsOnlyWhatIsListed) {
 }
 
 TEST_F(MiddlewareTest, SecurityHeadersYieldToTheHandler) {
-  const Response json = run(security_headers(), Response::json(200, "{}").set("X-Frame-Options", "SAMEORIGIN"));
+  const Response json =
+      run(security_headers(), Response::json(200, "{}").set("X-Frame-Options", "SAMEORIGIN"));
   EXPECT_EQ(json.header("X-Content-Type-Options"), "nosniff");
   EXPECT_EQ(json.header("X-Frame-Options"), "SAMEORIGIN");
   EXPECT_TRUE(json.has_header("Content-Security-Policy"));
@@ -164,15 +166,17 @@ TEST_F(MiddlewareTest, SecurityHeadersYieldToTheHandler) {
 TEST_F(MiddlewareTest, ObservesAnswersAndFailures) {
   std::vector<std::string> told;
   const Middleware middleware = observed([&](const Context&, const RequestRecord& record) {
-    told.push_back(std::string(record.method) + " " + std::string(record.route) + " " + std::to_string(record.status) +
-                   " " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(record.took).count()));
+    told.push_back(
+        std::string(record.method) + " " + std::string(record.route) + " " + std::to_string(record.status) +
+        " " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(record.took).count()));
   });
   middleware(ctx, request, [&](const Context&, Request&) {
     clock.advance(std::chrono::milliseconds(7));
     return Response(201);
   });
-  EXPECT_THROW(middleware(ctx, request, [](const Context&, Request&) -> Response { throw std::runtime_error("x"); }),
-               std::runtime_error);
+  EXPECT_THROW(
+      middleware(ctx, request, [](const Context&, Request&) -> Response { throw std::runtime_error("x"); }),
+      std::runtime_error);
   EXPECT_EQ(told, (std::vector<std::string>{"GET (none) 201 7", "GET (none) 500 0"}));
 }
 
@@ -182,8 +186,9 @@ TEST_F(MiddlewareTest, CountsRequestsByRouteAndStatus) {
   run(middleware, Response(200));
   run(middleware, Response(200));
   run(middleware, Response(404));
-  EXPECT_EQ(metrics.counter("holdfast_http_requests_total", "Requests answered.",
-                            {{"method", "GET"}, {"route", "(none)"}, {"status", "200"}})
+  EXPECT_EQ(metrics
+                .counter("holdfast_http_requests_total", "Requests answered.",
+                         {{"method", "GET"}, {"route", "(none)"}, {"status", "200"}})
                 .value(),
             2U);
 }

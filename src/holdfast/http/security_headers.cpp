@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/security_headers.hpp"
+#include "holdfast/http/security_headers.hpp"
 
 #include <utility>
 
@@ -14,7 +14,8 @@ Middleware security_headers(SecurityHeadersOptions options) {
     add("X-Frame-Options", "DENY");
     add("Referrer-Policy", "no-referrer");
     add("Cross-Origin-Resource-Policy", "same-origin");
-    if (!response.content_type().starts_with("text/html")) add("Content-Security-Policy", options.content_security_policy);
+    if (!response.content_type().starts_with("text/html"))
+      add("Content-Security-Policy", options.content_security_policy);
     add("Strict-Transport-Security", options.strict_transport_security);
     return response;
   };

@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/observed.hpp"
+#include "holdfast/http/observed.hpp"
 
 #include <map>
 #include <memory>
@@ -53,10 +53,12 @@ class RequestMetrics {
   Handles make(const RequestRecord& record) {
     const std::string method(record.method);
     const std::string route(record.route);
-    return {metrics_.counter("holdfast_http_requests_total", "Requests answered.",
-                             {{"method", method}, {"route", route}, {"status", std::to_string(record.status)}}),
-            metrics_.histogram("holdfast_http_request_seconds", "From a request's last byte to its response's head.",
-                               {{"method", method}, {"route", route}})};
+    return {
+        metrics_.counter("holdfast_http_requests_total", "Requests answered.",
+                         {{"method", method}, {"route", route}, {"status", std::to_string(record.status)}}),
+        metrics_.histogram("holdfast_http_request_seconds",
+                           "From a request's last byte to its response's head.",
+                           {{"method", method}, {"route", route}})};
   }
 
   observe::Metrics& metrics_;

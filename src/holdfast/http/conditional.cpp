@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/conditional.hpp"
+#include "holdfast/http/conditional.hpp"
 
 #include <array>
 #include <span>
@@ -16,8 +16,8 @@ std::string_view without_weak(std::string_view tag) noexcept {
 }
 
 /// What a 304 repeats of the 200 it stands for (RFC 9110, 15.4.5).
-constexpr std::array<std::string_view, 6> kKept = {"ETag", "Cache-Control", "Content-Location", "Expires", "Vary",
-                                                   "Last-Modified"};
+constexpr std::array<std::string_view, 6> kKept = {"ETag",    "Cache-Control", "Content-Location",
+                                                   "Expires", "Vary",          "Last-Modified"};
 
 Response not_modified(const Response& full) {
   Response response(304);

@@ -1,4 +1,4 @@
-#include "holdfast/http/middleware/cors.hpp"
+#include "holdfast/http/cors.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -22,15 +22,18 @@ class Cors {
         exposed_headers_(joined(options_.exposed_headers)),
         max_age_(std::to_string(options_.max_age.count())) {
     if (any_ && options_.credentials) {
-      throw Error(ErrorCode::invalid_argument, "CORS can't allow credentials to any origin: list the origins.");
+      throw Error(ErrorCode::invalid_argument,
+                  "CORS can't allow credentials to any origin: list the origins.");
     }
   }
 
   Response operator()(const Context& ctx, Request& request, const Next& next) const {
     const std::string_view origin = request.header("Origin");
-    const bool allowed = !origin.empty() && (any_ || std::find(options_.origins.begin(), options_.origins.end(), origin) !=
-                                                         options_.origins.end());
-    const bool preflight = request.method == Method::options && allowed && request.has_header("Access-Control-Request-Method");
+    const bool allowed =
+        !origin.empty() && (any_ || std::find(options_.origins.begin(), options_.origins.end(), origin) !=
+                                        options_.origins.end());
+    const bool preflight =
+        request.method == Method::options && allowed && request.has_header("Access-Control-Request-Method");
     Response response = preflight ? Response(204) : next(ctx, request);
     if (!any_) response.add_token("Vary", "Origin");  // caches must tell origins apart, also the refused
     if (!allowed) return response;
