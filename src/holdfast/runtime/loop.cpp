@@ -79,6 +79,7 @@ Loop::State::State(Runtime& owner, const Runtime::Options& opts, const Clock& cl
 }
 
 Loop::State::~State() {
+  fibers.clear();  // while `timers` is there: what still waited takes its deadline out of it
   ::close(event_fd);
   ::close(epoll_fd);
 }
