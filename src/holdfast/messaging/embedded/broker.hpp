@@ -52,8 +52,13 @@ class EmbeddedBroker final : public Subscriber {
   /// and releases the leases, so that another process takes over at once. Idempotent.
   void stop(const Context& ctx);
 
-  /// As kill -9 would: everything is dropped, nothing recorded or released. For tests and drills.
+  /// As kill -9 would: handlers are cancelled, nothing more is recorded, no lease released. Waits for the
+  /// handlers that run. For tests and drills.
   void abandon() noexcept;
+
+  /// While on, it neither beats nor takes new work, as a process that was suspended: what its handlers
+  /// finish meanwhile is refused once another worker has taken over. For tests and drills.
+  void stall(bool on) noexcept;
 
   /// This process's name in leases and status: "wrk_…".
   const std::string& worker() const noexcept;

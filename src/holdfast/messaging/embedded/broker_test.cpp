@@ -1,0 +1,547 @@
+// What every subscriber promises, asked of the embedded broker on both SQLite adapters; and what is its
+// own: leases, fences, takeover, retention.
+#include "holdfast/messaging/embedded/broker.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "holdfast/messaging/dead_letters.hpp"
+#include "holdfast/messaging/outbox_status.hpp"
+#include "holdfast/messaging/schema.hpp"
+#include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/runtime.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing.hpp"
+
+namespace holdfast::messaging {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+/// A process's worth of messaging on a database.
+struct Node {
+  Node(runtime::Runtime& runtime, std::unique_ptr<sql::Database> database, BrokerOptions options = {})
+      : db(std::move(database)),
+        outbox(runtime.clock(), runtime.random(), metrics),
+        broker(std::make_unique<EmbeddedBroker>(runtime, *db, outbox, metrics, observe::Logger(), options)) {}
+
+  std::uint64_t count(const char* name, const char* group) {
+    return metrics.counter(name, "", {{"group", group}}).value();
+  }
+
+  observe::Metrics metrics;
+  std::unique_ptr<sql::Database> db;
+  Outbox outbox;
+  std::unique_ptr<EmbeddedBroker> broker;
+};
+
+std::string publish(const Context& ctx, Node& node, std::string key, std::string payload = "1",
+                    std::string topic = "orders") {
+  return node.db->transact(ctx, "publish", [&](sql::Transaction& tx) {
+    return node.outbox.publish(ctx, tx, {.topic = topic, .key = key, .type = "order.placed", .payload = payload});
+  });
+}
+
+/// Waits until `holds`; false after half a minute of the test's time.
+bool eventually(const Context& ctx, const std::function<bool()>& holds) {
+  const Instant until = ctx.now() + 30s;
+  while (!holds()) {
+    if (ctx.now() >= until) return false;
+    runtime::sleep_for(ctx, 1ms);
+  }
+  return true;
+}
+
+/// The payloads that handlers saw, by key. Transactional handlers run on the database's thread; read
+/// by_key when nothing is added any more.
+struct Seen {
+  std::map<std::string, std::vector<std::string>> by_key;
+  std::atomic<std::size_t> total{0};
+  void add(const Message& message) {
+    const std::lock_guard lock(mutex_);
+    by_key[message.key].push_back(message.payload);
+    ++total;
+  }
+
+ private:
+  std::mutex mutex_;
+};
+
+enum class Adapter { memory, file };
+
+class Broker : public ::testing::TestWithParam<Adapter> {
+ protected:
+  void run(const std::function<void(const Context&, runtime::Runtime&, Node&)>& test, BrokerOptions options = {}) {
+    runtime::Runtime::Options settings{.loops = 1};
+    const bool memory = GetParam() == Adapter::memory;
+    if (memory) settings = {.simulated = true, .manual_clock = &manual_clock_};
+    const Clock& clock = memory ? static_cast<const Clock&>(manual_clock_) : system_clock_;
+    runtime::Runtime runtime(settings, clock, random_);
+    runtime.run([&](const Context& ctx) {
+      {
+        Node node(runtime, open(runtime), options);
+        sql::Migrator(*node.db, migrations()).up(ctx);
+        test(ctx, runtime, node);
+        node.broker->stop(ctx.with_timeout(10s));
+      }
+      runtime::sleep_for(ctx, 1ms);  // the database's own fibers see that it is closed
+    });
+  }
+
+  std::unique_ptr<sql::Database> open(runtime::Runtime& runtime) {
+    if (GetParam() == Adapter::memory) return sql::sqlite::open_memory(runtime);
+    return sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"});
+  }
+
+  sql::TemporaryFolder folder_;
+  ManualClock manual_clock_;
+  SystemClock system_clock_;
+  SeededRandom random_{7};
+};
+
+constexpr resilience::BackoffOptions kQuick{.base = 2ms, .cap = 5ms, .jitter = resilience::Jitter::equal};
+
+TEST_P(Broker, HandsAMessageToEachGroupOnceWithAllThatWasPublished) {
+  run([](const Context& plain, runtime::Runtime& runtime, Node& node) {
+    std::vector<Message> first;
+    std::atomic<std::size_t> second = 0;
+    std::vector<std::string> trace_ids;
+    node.broker->subscribe({.group = "first", .topics = {"orders"}},
+                           external([&](const Context& ctx, const Message& message) {
+                             first.push_back(message);
+                             trace_ids.push_back(ctx.trace().trace_id_hex());
+                             EXPECT_EQ(ctx.request_id(), "req-1");
+                           }));
+    node.broker->subscribe({.group = "second", .topics = {"orders", "stock"}},
+                           transactional([&](const Context&, sql::Transaction&, const Message& message) {
+                             EXPECT_EQ(message.group, "second");
+                             ++second;
+                           }));
+    node.broker->start(plain);
+    const auto trace = observe::TraceContext::start(runtime.random());
+    const Context ctx = plain.with_trace(trace).with_request_id("req-1");
+    const std::string id = publish(ctx, node, "ord_1", R"({"total":5})");
+    publish(ctx, node, "sku", "2", "stock");
+    publish(ctx, node, "x", "3", "elsewhere");
+    ASSERT_TRUE(eventually(ctx, [&] { return first.size() == 1 && second == 2; }));
+
+    EXPECT_EQ(first[0].id, id);
+    EXPECT_EQ(first[0].topic, "orders");
+    EXPECT_EQ(first[0].key, "ord_1");
+    EXPECT_EQ(first[0].type, "order.placed");
+    EXPECT_EQ(first[0].payload, R"({"total":5})");
+    EXPECT_EQ(first[0].attempt, 1);
+    EXPECT_EQ(first[0].group, "first");
+    EXPECT_EQ(first[0].header("traceparent"), trace.traceparent());
+    EXPECT_THAT(trace_ids, Each(trace.trace_id_hex()));
+    runtime::sleep_for(ctx, 20ms);
+    EXPECT_THAT(first, SizeIs(1));
+    EXPECT_EQ(second.load(), 2U);
+  });
+}
+
+TEST_P(Broker, SendsNothingOfATransactionThatIsUndone) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    Seen seen;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}},
+                           external([&](const Context&, const Message& message) { seen.add(message); }));
+    node.broker->start(ctx);
+    EXPECT_THROW(node.db->transact(ctx, "fails",
+                                   [&](sql::Transaction& tx) {
+                                     node.outbox.publish(ctx, tx, {.topic = "orders", .key = "a", .type = "t"});
+                                     throw Error(ErrorCode::conflict, "No.");
+                                   }),
+                 Error);
+    publish(ctx, node, "b");
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total > 0; }));
+    EXPECT_FALSE(seen.by_key.contains("a"));
+  });
+}
+
+TEST_P(Broker, KeepsEachKeysOrderWhileHandlersFail) {
+  run([this](const Context& ctx, runtime::Runtime&, Node& node) {
+    constexpr int kKeys = 20;
+    constexpr int kEach = 15;
+    Seen seen;
+    node.broker->subscribe(
+        {.group = "g", .topics = {"orders"}, .max_attempts = 50, .backoff = kQuick, .batch = 7, .read_ahead = 10},
+        external([&](const Context& inner, const Message& message) {
+          if (random_.below(4) == 0) runtime::sleep_for(inner, 1ms);
+          if (random_.below(4) == 0) throw Error(ErrorCode::unavailable, "Not now.");
+          seen.add(message);
+        }));
+    node.broker->start(ctx);
+    for (int n = 0; n < kEach; ++n) {
+      for (int key = 0; key < kKeys; ++key) publish(ctx, node, "key" + std::to_string(key), std::to_string(n));
+    }
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= kKeys * kEach; })) << seen.total;
+    for (const auto& [key, payloads] : seen.by_key) {
+      ASSERT_THAT(payloads, SizeIs(kEach)) << key;
+      for (int n = 0; n < kEach; ++n) EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n)) << key;
+    }
+  });
+}
+
+TEST_P(Broker, APoisonPillBecomesADeadLetterAndItsKeyGoesOn) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    Seen seen;
+    std::atomic<int> attempts = 0;
+    node.broker->subscribe(
+        {.group = "g", .topics = {"orders"}, .max_attempts = 3, .backoff = kQuick},
+        transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
+          if (message.payload == R"("poison")") {
+            attempts = message.attempt;
+            tx.execute("insert into effects(key) values('half done')");
+            throw Error(ErrorCode::internal, "Can't read it.").cause("byte 7");
+          }
+          seen.add(message);
+        }));
+    node.db->transact(ctx, [](sql::Transaction& tx) { tx.execute_script("create table effects(key text)"); });
+    node.broker->start(ctx);
+    publish(ctx, node, "a", R"("poison")");
+    publish(ctx, node, "a", "2");
+    publish(ctx, node, "a", "3");
+    publish(ctx, node, "b", "1");
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 3; }));
+    ASSERT_TRUE(eventually(ctx, [&] { return node.count("holdfast_messaging_handled_total", "g") == 3; }));
+    EXPECT_THAT(seen.by_key["a"], ElementsAre("2", "3"));
+    EXPECT_EQ(attempts.load(), 3);
+    EXPECT_EQ(node.db->query_value<std::int64_t>(ctx, "select count(*) from effects"), 0);
+
+    DeadLetters dead(*node.db);
+    const auto letters = dead.list(ctx, {.group = "g"});
+    ASSERT_THAT(letters, SizeIs(1));
+    EXPECT_EQ(letters[0].payload.text(), R"("poison")");
+    EXPECT_THAT(letters[0].error, HasSubstr("Can't read it. (byte 7)"));
+    EXPECT_THAT(JsonDocument::parse(letters[0].attempts.text()).root().items(), SizeIs(3));
+    EXPECT_TRUE(eventually(ctx, [&] { return node.count("holdfast_messaging_dead_total", "g") == 1; }));
+    EXPECT_EQ(node.db->query_value<std::int64_t>(ctx, "select count(*) from parked_messages"), 0);
+  });
+}
+
+TEST_P(Broker, RedrivesWhatMatchesOnceAtTheRateAskedFor) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    std::atomic<bool> broken = true;
+    Seen seen;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}, .max_attempts = 1},
+                           transactional([&](const Context&, sql::Transaction&, const Message& message) {
+                             if (broken) throw Error(ErrorCode::unavailable, "Down: " + message.payload);
+                             seen.add(message);
+                           }));
+    node.broker->start(ctx);
+    for (int n = 0; n < 10; ++n) publish(ctx, node, "key" + std::to_string(n), std::to_string(n));
+    DeadLetters dead(*node.db);
+    ASSERT_TRUE(eventually(ctx, [&] { return dead.count(ctx, {.group = "g"}) == 10; }));
+    EXPECT_EQ(dead.count(ctx, {.group = "other"}), 0);
+    EXPECT_EQ(dead.count(ctx, {.error_contains = "down: 3"}), 1);
+    EXPECT_THAT(dead.list(ctx, {}, dead.list(ctx, {}, {}, 4).back().id, 100), SizeIs(6));
+
+    broken = false;
+    EXPECT_EQ(dead.redrive(ctx, {.group = "g"}, {.dry_run = true}).matched, 10U);
+    EXPECT_EQ(dead.count(ctx, {.group = "g"}), 10);
+    EXPECT_EQ(dead.redrive(ctx, {.error_contains = "Down: 3"}).redriven, 1U);
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
+    EXPECT_THAT(seen.by_key["key3"], ElementsAre("3"));
+
+    const Instant begun = ctx.now();
+    EXPECT_EQ(dead.redrive(ctx, {.group = "g"}, {.rate_per_second = 40}).redriven, 9U);
+    EXPECT_GE(ctx.now() - begun, 125ms);  // nine in batches of four, at 25 ms each
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 10; }));
+    EXPECT_EQ(dead.redrive(ctx, {.group = "g"}).redriven, 0U);
+    EXPECT_EQ(dead.count(ctx, {.group = "g", .redriven_too = true}), 10);
+  });
+}
+
+TEST_P(Broker, TheInboxStopsASecondEffectOfOneMessage) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    Seen seen;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}},
+                           transactional([&](const Context&, sql::Transaction&, const Message& message) {
+                             seen.add(message);
+                           }));
+    node.broker->start(ctx);
+    publish(ctx, node, "a", "1");
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
+    node.db->transact(ctx, [&](sql::Transaction& tx) {  // the same message a second time, as a relay may send it
+      tx.execute("insert into outbox(id, topic, key, bucket, type, version, headers, payload, occurred_at) "
+                 "select id, topic, key, bucket, type, version, headers, payload, occurred_at from outbox");
+      tx.after_commit(node.outbox.committed());
+    });
+    ASSERT_TRUE(eventually(ctx, [&] { return node.count("holdfast_messaging_duplicates_total", "g") == 1; }));
+    EXPECT_EQ(seen.total, 1U);
+  });
+}
+
+TEST_P(Broker, StopsGracefullyAndGoesOnWhereItWas) {
+  run([](const Context& ctx, runtime::Runtime& runtime, Node& node) {
+    Seen seen;
+    const auto subscribe = [&](EmbeddedBroker& broker) {
+      broker.subscribe({.group = "g", .topics = {"orders"}, .concurrency = 2},
+                       external([&](const Context& inner, const Message& message) {
+                         runtime::sleep_for(inner, 1ms);
+                         seen.add(message);
+                       }));
+    };
+    subscribe(*node.broker);
+    node.broker->start(ctx);
+    for (int n = 0; n < 50; ++n) publish(ctx, node, "key" + std::to_string(n % 10), std::to_string(n / 10));
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 5; }));
+    node.broker->stop(ctx.with_timeout(5s));
+    const std::size_t before = seen.total.load();
+    runtime::sleep_for(ctx, 20ms);
+    EXPECT_EQ(seen.total, before);
+    EXPECT_EQ(outbox_status(ctx, *node.db).groups[0].lag, 50 - static_cast<std::int64_t>(before));
+
+    EmbeddedBroker next(runtime, *node.db, node.outbox, node.metrics, observe::Logger());
+    subscribe(next);
+    next.start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 50; }));
+    next.stop(ctx.with_timeout(5s));
+    EXPECT_EQ(seen.total, 50U);
+    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4"));
+  });
+}
+
+TEST_P(Broker, AHandlerThatDoesNotStopInTimeIsCancelledAndItsMessageComesAgain) {
+  run([](const Context& ctx, runtime::Runtime& runtime, Node& node) {
+    int begun = 0;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}, .max_attempts = 1},
+                           external([&](const Context& inner, const Message&) {
+                             ++begun;
+                             runtime::sleep_for(inner, 20s);
+                           }));
+    node.broker->start(ctx);
+    publish(ctx, node, "a");
+    ASSERT_TRUE(eventually(ctx, [&] { return begun == 1; }));
+    const Instant before = ctx.now();
+    node.broker->stop(ctx.with_timeout(50ms));
+    EXPECT_LT(ctx.now() - before, 5s);
+    EXPECT_EQ(DeadLetters(*node.db).count(ctx, {}), 0);
+
+    Seen seen;
+    EmbeddedBroker next(runtime, *node.db, node.outbox, node.metrics, observe::Logger());
+    next.subscribe({.group = "g", .topics = {"orders"}},
+                   external([&](const Context&, const Message& message) { seen.add(message); }));
+    next.start(ctx);
+    EXPECT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
+    next.stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_P(Broker, TrimsWhatIsOldAndReadByAllAndNothingElse) {
+  run(
+      [this](const Context& ctx, runtime::Runtime&, Node& node) {
+        if (GetParam() == Adapter::file) GTEST_SKIP() << "takes a clock that can be moved";
+        Seen seen;
+        node.broker->subscribe({.group = "fast", .topics = {"orders"}},
+                               external([&](const Context&, const Message& message) { seen.add(message); }));
+        node.broker->start(ctx);
+        for (int n = 0; n < 20; ++n) publish(ctx, node, "key" + std::to_string(n));
+        ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 20; }));
+        const auto rows = [&] { return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox"); };
+        runtime::sleep_for(ctx, 3s);
+        EXPECT_EQ(node.broker->trim(ctx), 0);  // read by all, but young
+        node.db->transact(ctx, [](sql::Transaction& tx) {  // a group that has not read position 8 yet
+          tx.execute("insert into outbox_leases(group_name, bucket, owner, fence, position) "
+                     "values('slow', 0, null, 0, 7)");
+        });
+        runtime::sleep_for(ctx, 2h);
+        EXPECT_EQ(rows(), 13);
+        node.db->transact(ctx, [](sql::Transaction& tx) { tx.execute("delete from outbox_leases where group_name = 'slow'"); });
+        runtime::sleep_for(ctx, 2min);
+        EXPECT_EQ(rows(), 0);
+        publish(ctx, node, "after");
+        EXPECT_TRUE(eventually(ctx, [&] { return seen.total == 21; }));
+      },
+      {.log_retention = 1h, .inbox_retention = 1h, .trim_batch = 3});
+}
+
+TEST_P(Broker, ANewGroupStartsAtTheBeginningUnlessItAsksForNow) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    publish(ctx, node, "a", "old");
+    Seen all;
+    Seen recent;
+    node.broker->subscribe({.group = "all", .topics = {"orders"}},
+                           external([&](const Context&, const Message& message) { all.add(message); }));
+    node.broker->subscribe({.group = "recent", .topics = {"orders"}, .start_from = StartFrom::now},
+                           external([&](const Context&, const Message& message) { recent.add(message); }));
+    node.broker->start(ctx);
+    publish(ctx, node, "a", "new");
+    ASSERT_TRUE(eventually(ctx, [&] { return all.total == 2 && recent.total == 1; }));
+    EXPECT_THAT(recent.by_key["a"], ElementsAre("new"));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Adapters, Broker, ::testing::Values(Adapter::memory, Adapter::file),
+                         [](const auto& adapter) { return adapter.param == Adapter::memory ? "memory" : "file"; });
+
+// Several processes on one file: several nodes, each with a Database of its own.
+
+class BrokerProcesses : public ::testing::Test {
+ protected:
+  static constexpr BrokerOptions kImpatient{.lease = 600ms, .heartbeat = 100ms, .poll = 100ms};
+
+  void run(const std::function<void(const Context&)>& test) {
+    runtime_.run([&](const Context& ctx) {
+      {
+        auto db = open();
+        sql::Migrator(*db, migrations()).up(ctx);
+      }
+      test(ctx);
+      runtime::sleep_for(ctx, 1ms);  // the databases' own fibers see that they are closed
+    });
+  }
+  std::unique_ptr<sql::Database> open() {
+    return sql::sqlite::open_file(runtime_, {.path = folder_.path() / "test.db"});
+  }
+  Node node(const BrokerOptions& options = kImpatient) { return Node(runtime_, open(), options); }
+
+  static std::int64_t leases_of(const Context& ctx, Node& node) {
+    return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox_leases where owner = $1",
+                                              node.broker->worker());
+  }
+
+  sql::TemporaryFolder folder_;
+  SystemClock clock_;
+  SeededRandom random_{11};
+  runtime::Runtime runtime_{{.loops = 1}, clock_, random_};
+};
+
+TEST_F(BrokerProcesses, ShareAGroupsWorkAndHandleEachMessageOnceInOrder) {
+  run([&](const Context& ctx) {
+    Node first = node();
+    Node second = node();
+    Seen seen;
+    std::size_t of_second = 0;
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    first.broker->subscribe(options, transactional([&](const Context&, sql::Transaction&, const Message& message) {
+                              seen.add(message);
+                            }));
+    second.broker->subscribe(options, external([&](const Context&, const Message& message) {
+                               seen.add(message);
+                               ++of_second;
+                             }));
+    first.broker->start(ctx);
+    EXPECT_EQ(leases_of(ctx, first), 64);
+    second.broker->start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 32 && leases_of(ctx, second) == 32; }));
+    for (int n = 0; n < 200; ++n) publish(ctx, n % 3 == 0 ? second : first, "key" + std::to_string(n % 40), std::to_string(n / 40));
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 200; }));
+    EXPECT_GT(of_second, 20U);
+    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4")) << key;
+
+    const Instant left = ctx.now();
+    second.broker->stop(ctx.with_timeout(5s));
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 64; }));
+    EXPECT_LT(ctx.now() - left, kImpatient.lease);  // released, not expired
+    first.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, AKilledWorkersMessagesAreTakenOverWithinItsLease) {
+  run([&](const Context& ctx) {
+    Node killed = node();
+    Node survivor = node();
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    int begun = 0;
+    killed.broker->subscribe(options, external([&](const Context& inner, const Message&) {
+                               ++begun;
+                               runtime::sleep_for(inner, 10s);  // never gets there
+                             }));
+    Seen seen;
+    survivor.broker->subscribe(options, external([&](const Context&, const Message& message) { seen.add(message); }));
+    killed.broker->start(ctx);
+    publish(ctx, killed, "a");
+    ASSERT_TRUE(eventually(ctx, [&] { return begun == 1; }));
+    killed.broker->abandon();
+    const Instant died = ctx.now();
+    survivor.broker->start(ctx);
+    EXPECT_EQ(seen.total, 0U);  // the lease still holds
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
+    EXPECT_LT(ctx.now() - died, kImpatient.lease + 200ms);
+    survivor.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, ALateCompletionIsRefusedByItsFence) {
+  run([&](const Context& ctx) {
+    Node late = node();
+    Node next = node();
+    runtime::Latch go;
+    bool finished = false;
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    late.broker->subscribe(options, external([&](const Context& inner, const Message&) {
+                             go.wait(inner.detached(), "waiting for the test");
+                             finished = true;
+                           }));
+    Seen seen;
+    next.broker->subscribe(options, external([&](const Context&, const Message& message) {
+                             if (message.payload == "1") throw Error(ErrorCode::unavailable, "Park it, please.");
+                             seen.add(message);
+                           }));
+    late.broker->start(ctx);
+    publish(ctx, late, "a", "1");
+    runtime::sleep_for(ctx, 50ms);
+    late.broker->stall(true);  // suspended in the middle of a message
+    next.broker->start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return next.count("holdfast_messaging_failed_total", "g") == 1; }));
+
+    go.open();  // and wakes up long after
+    ASSERT_TRUE(eventually(ctx, [&] { return late.count("holdfast_messaging_fence_refused_total", "g") == 1; }));
+    EXPECT_TRUE(finished);
+    EXPECT_EQ(late.count("holdfast_messaging_handled_total", "g"), 0U);
+    EXPECT_EQ(next.db->query_value<std::int64_t>(ctx, "select count(*) from parked_messages"), 1);
+    late.broker->stall(false);  // it comes back as a worker among others
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, late) == 32; }));
+    late.broker->stop(ctx.with_timeout(5s));
+    next.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, NoReaderSkipsACommitOfAnotherWriter) {
+  run([&](const Context& ctx) {
+    Node writer = node();
+    Node reader = node();
+    Seen seen;
+    std::vector<std::int64_t> positions;
+    reader.broker->subscribe({.group = "g", .topics = {"orders"}},
+                             external([&](const Context&, const Message& message) {
+                               seen.add(message);
+                               positions.push_back(message.position);
+                             }));
+    reader.broker->start(ctx);
+    runtime::FiberGroup writers(ctx);
+    for (int w = 0; w < 8; ++w) {
+      writers.spawn("writer", [&, w](const Context& inner) {
+        for (int n = 0; n < 50; ++n)
+          publish(inner, w % 2 == 0 ? writer : reader, "key" + std::to_string(w), std::to_string(n));
+      });
+    }
+    writers.wait();
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 400; })) << seen.total;
+    std::ranges::sort(positions);
+    EXPECT_EQ(std::ranges::unique(positions).size(), 0U);
+    for (const auto& [key, payloads] : seen.by_key) {
+      for (int n = 0; n < 50; ++n) EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n));
+    }
+    reader.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+}  // namespace
+}  // namespace holdfast::messaging

@@ -1,0 +1,352 @@
+// The handling half of Consumer: batches of one bucket through the handler, and what became of them.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "holdfast/base/fault.hpp"
+#include "holdfast/messaging/embedded/consumer.hpp"
+#include "holdfast/messaging/inbox.hpp"
+
+namespace holdfast::messaging::embedded {
+namespace {
+
+constexpr std::size_t kMaxErrorBytes = 2000;
+constexpr Duration kStoreTimeout = std::chrono::seconds(10);  ///< one try of recording
+constexpr resilience::BackoffOptions kStoreBackoff{
+    .base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2), .jitter = resilience::Jitter::equal};
+
+std::string shortened(std::string_view text) { return std::string(text.substr(0, kMaxErrorBytes)); }
+
+/// Whether the transaction itself is in trouble, rather than what the handler did in it.
+bool concerns_transaction(const sql::DatabaseError& error) noexcept {
+  switch (error.kind()) {
+    case sql::FailureKind::serialization:
+    case sql::FailureKind::deadlock:
+    case sql::FailureKind::unavailable:
+    case sql::FailureKind::closed:
+      return true;
+    default:
+      return false;
+  }
+}
+
+/// Keys that wait for an earlier message: those parked, and those that fail in this very batch.
+class Waiting {
+ public:
+  explicit Waiting(const std::map<std::string, WallTime, std::less<>>& parked) : parked_(parked) {}
+  bool contains(std::string_view key) const { return parked_.contains(key) || failed_.contains(key); }
+  void add(std::string_view key) { failed_.insert(key); }
+
+ private:
+  const std::map<std::string, WallTime, std::less<>>& parked_;
+  std::set<std::string_view, std::less<>> failed_;
+};
+
+/// The last position of the log among what was begun; 0 where nothing of the log was.
+std::int64_t handled_to(const std::vector<Item>& items, const std::vector<Result>& results) {
+  std::int64_t position = 0;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].parked && results[i].outcome != Outcome::untouched) position = items[i].message.position;
+  }
+  return position;
+}
+
+}  // namespace
+
+void Consumer::work(const Context& ctx) {
+  while (!worker_.stopping && !ctx.cancelled()) {
+    const std::uint64_t seen = work_.version();
+    Bucket* bucket = worker_.stalled ? nullptr : take_ready();
+    if (bucket == nullptr) {
+      work_.wait_past(ctx, seen, "waiting for a bucket to handle");
+      continue;
+    }
+    bucket->busy = true;
+    try {
+      serve(ctx, *bucket);
+    } catch (const std::exception& error) {
+      store_failed(ctx, *bucket, error);
+    }
+    bucket->busy = false;
+    after_serving(*bucket);
+    runtime::yield();
+  }
+}
+
+bool Consumer::has_work(const Bucket& bucket, WallTime now) const noexcept {
+  if (bucket.lost || bucket.releasing) return false;
+  if (bucket.next_due && *bucket.next_due <= now) return true;
+  const bool paused = bucket.parked_rows >= static_cast<std::int64_t>(options_.max_parked_per_bucket);
+  return !bucket.queue.empty() && !paused;
+}
+
+void Consumer::make_ready(Bucket& bucket) {
+  if (bucket.busy || bucket.queued) return;
+  bucket.queued = true;
+  ready_.push_back(bucket.lease.bucket);
+  work_.notify();
+}
+
+Consumer::Bucket* Consumer::take_ready() noexcept {
+  while (!ready_.empty()) {
+    Bucket* bucket = buckets_[static_cast<std::size_t>(ready_.front())].get();
+    ready_.pop_front();
+    if (bucket == nullptr || !bucket->queued) continue;  // it went, or came back under another lease
+    bucket->queued = false;
+    if (!bucket->busy && !bucket->lost && !bucket->releasing) return bucket;
+  }
+  return nullptr;
+}
+
+void Consumer::serve(const Context& ctx, Bucket& bucket) {
+  if (worker_.lapsed()) return lose(bucket.lease.bucket);
+  std::vector<Item> items = take_items(ctx, bucket);
+  if (items.empty()) return;
+  if (std::holds_alternative<TransactionalHandler>(handler_)) {
+    handle_in_transaction(ctx, bucket, items);
+  } else {
+    handle_outside(ctx, bucket, items);
+  }
+}
+
+/// One parked message that is due, or else a batch of the queue.
+std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket) {
+  std::vector<Item> items;
+  const WallTime now = worker_.wall_now();
+  if (bucket.next_due && *bucket.next_due <= now) {
+    const auto due = std::ranges::find_if(bucket.parked, [&](const auto& entry) { return entry.second <= now; });
+    const std::string key = due->first;
+    WallTime at{};
+    auto first = worker_.database.read(
+        ctx, [&](sql::Snapshot& snapshot) { return first_parked(snapshot, lease_of(bucket), key, at); });
+    if (first && at <= now) {
+      items.push_back(std::move(*first));
+      return items;
+    }
+    set_due(bucket, key, first ? std::optional(at) : std::nullopt);
+  }
+  if (bucket.parked_rows >= static_cast<std::int64_t>(options_.max_parked_per_bucket)) return items;
+  while (!bucket.queue.empty() && items.size() < options_.batch) {
+    items.push_back({.message = std::move(bucket.queue.front())});
+    bucket.queue.pop_front();
+  }
+  return items;
+}
+
+void Consumer::put_back(Bucket& bucket, std::vector<Item>&& items, const std::vector<Result>& results) {
+  for (std::size_t i = items.size(); i-- > 0;) {
+    if (!items[i].parked && results[i].outcome == Outcome::untouched)
+      bucket.queue.push_front(std::move(items[i].message));
+  }
+}
+
+// ---- effects in the database: one transaction a batch, a savepoint a message
+
+void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
+  const auto& handle = std::get<TransactionalHandler>(handler_).handle;
+  struct Done {
+    std::vector<Result> results;
+    Recorded recorded;
+  };
+  const Lease lease = lease_of(bucket);
+  const WallTime now = worker_.wall_now();
+  for (const Item& item : items) observe_start(item.message);
+  const auto handle_one = [&](sql::Transaction& tx, const Message& message, Result& result) {
+    try {
+      tx.savepoint([&] {
+        if (!inbox::enter(tx, options_.group, message.id, now)) {
+          result.outcome = Outcome::duplicate;
+          return;
+        }
+        handle(handler_context(ctx, bucket, message), tx, message);
+        result.outcome = Outcome::handled;
+      });
+    } catch (const sql::DatabaseError& error) {
+      if (concerns_transaction(error)) throw;
+      result = {.outcome = Outcome::failed, .error = shortened(error.what())};
+    } catch (const std::exception& error) {
+      if (bucket.cancellation.token().cancelled()) throw;  // told to stop, which is no failure
+      result = {.outcome = Outcome::failed, .error = shortened(error.what())};
+    }
+  };
+  try {
+    // Nothing of the bucket's memory changes while the body runs on another thread: busy is set.
+    const Done done = worker_.database.transact(
+        ctx.with_timeout(kStoreTimeout), "handle messages", [&](sql::Transaction& tx) {
+          if (worker_.abandoned) throw Error(ErrorCode::cancelled, "The worker was abandoned.");
+          Done doing{.results = std::vector<Result>(items.size()), .recorded = {}};
+          Waiting waiting(bucket.parked);
+          advance(tx, lease, items.back().parked ? 0 : items.back().message.position);
+          for (std::size_t i = 0; i < items.size(); ++i) {
+            const Message& message = items[i].message;
+            if (!items[i].parked && waiting.contains(message.key)) {
+              doing.results[i].outcome = Outcome::behind;
+              continue;
+            }
+            handle_one(tx, message, doing.results[i]);
+            if (doing.results[i].outcome == Outcome::failed) waiting.add(message.key);
+          }
+          HOLDFAST_FAULT("messaging.after_handlers");
+          doing.recorded = record(tx, lease, items, doing.results, record_settings(), now);
+          HOLDFAST_FAULT("messaging.before_commit");
+          return doing;
+        });
+    HOLDFAST_FAULT("messaging.after_commit");
+    apply(bucket, items, done.results, done.recorded);
+  } catch (const FenceRefused&) {
+    refused(bucket);
+  } catch (...) {
+    put_back(bucket, std::move(items), std::vector<Result>(items.size()));
+    throw;
+  }
+}
+
+// ---- effects elsewhere: handle, then record
+
+void Consumer::handle_outside(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
+  const std::vector<Result> results = run_outside(ctx, bucket, items);
+  if (!worker_.abandoned && !bucket.lost) record_outside(ctx, bucket, items, results);
+  if (!bucket.lost) put_back(bucket, std::move(items), results);
+}
+
+std::vector<Result> Consumer::run_outside(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
+  const auto& handle = std::get<ExternalHandler>(handler_).handle;
+  std::vector<Result> results(items.size());
+  Waiting waiting(bucket.parked);
+  // What is done is recorded before a takeover would do much of it again.
+  const Instant record_by = worker_.clock().now() + worker_.options.lease / 5;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const bool enough = i > 0 && (worker_.clock().now() >= record_by || worker_.stopping);
+    if (enough || bucket.lost || worker_.abandoned || worker_.lapsed()) break;
+    const Message& message = items[i].message;
+    if (!items[i].parked && waiting.contains(message.key)) {
+      results[i].outcome = Outcome::behind;
+      continue;
+    }
+    observe_start(message);
+    try {
+      handle(handler_context(ctx, bucket, message), message);
+      results[i].outcome = Outcome::handled;
+      HOLDFAST_FAULT("messaging.after_external_handler");
+    } catch (const std::exception& error) {
+      // A handler that was told to stop has not failed; another worker gets the message.
+      if (bucket.cancellation.token().cancelled()) break;
+      results[i] = {.outcome = Outcome::failed, .error = shortened(error.what())};
+      waiting.add(message.key);
+    }
+  }
+  return results;
+}
+
+void Consumer::record_outside(const Context& ctx, Bucket& bucket, const std::vector<Item>& items,
+                              const std::vector<Result>& results) {
+  const bool nothing =
+      std::ranges::all_of(results, [](const Result& result) { return result.outcome == Outcome::untouched; });
+  if (nothing) return;
+  const Lease lease = lease_of(bucket);
+  // The effects have happened, so this is tried until it is recorded or the bucket is somebody else's;
+  // also after a cancellation, but then not for long.
+  for (std::uint32_t failures = 0; !bucket.lost && !worker_.abandoned; ++failures) {
+    try {
+      const WallTime now = worker_.wall_now();
+      const Recorded recorded = worker_.database.transact(
+          ctx.detached().with_timeout(kStoreTimeout), "record handled messages", [&](sql::Transaction& tx) {
+            if (worker_.abandoned) throw Error(ErrorCode::cancelled, "The worker was abandoned.");
+            advance(tx, lease, handled_to(items, results));
+            return record(tx, lease, items, results, record_settings(), now);
+          });
+      HOLDFAST_FAULT("messaging.after_record");
+      return apply(bucket, items, results, recorded);
+    } catch (const FenceRefused&) {
+      return refused(bucket);
+    } catch (const Error& error) {
+      metrics_.store_failures.add();
+      worker_.logger.warn(ctx, "progress could not be recorded; it is tried again",
+                          {{"group", options_.group}, {"bucket", lease.bucket}, {"error", error.what()}});
+      if (ctx.cancelled()) return lose(bucket.lease.bucket);
+      runtime::park(ctx.with_timeout(resilience::backoff_delay(kStoreBackoff, failures, worker_.runtime.random())),
+                    "waiting to record progress");
+    }
+  }
+}
+
+// ---- afterwards
+
+void Consumer::apply(Bucket& bucket, const std::vector<Item>& items, const std::vector<Result>& results,
+                     const Recorded& recorded) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Message& message = items[i].message;
+    metrics_.handled.add(results[i].outcome == Outcome::handled ? 1 : 0);
+    metrics_.duplicates.add(results[i].outcome == Outcome::duplicate ? 1 : 0);
+    if (results[i].outcome != Outcome::failed) continue;
+    metrics_.failed.add();
+    const bool last = message.attempt >= options_.max_attempts;
+    worker_.logger.warn(last ? "a message became a dead letter" : "a message's handler failed",
+                        {{"group", options_.group},
+                         {"messageId", message.id},
+                         {"type", message.type},
+                         {"key", message.key},
+                         {"attempt", message.attempt},
+                         {"error", results[i].error}});
+  }
+  metrics_.retries.add(static_cast<std::uint64_t>(recorded.retried));
+  metrics_.dead.add(static_cast<std::uint64_t>(recorded.dead));
+  bucket.lease.position = std::max(bucket.lease.position, handled_to(items, results));
+  bucket.parked_rows = std::max<std::int64_t>(0, bucket.parked_rows + recorded.parked);
+  bucket.store_failures = 0;
+  for (const KeyDue& key : recorded.keys) set_due(bucket, key.key, key.due);
+}
+
+void Consumer::refused(Bucket& bucket) {
+  metrics_.fence_refused.add();
+  worker_.logger.warn("a completion came too late and was refused: the bucket has another owner",
+                      {{"group", options_.group}, {"bucket", bucket.lease.bucket}, {"fence", bucket.lease.fence}});
+  lose(bucket.lease.bucket);
+}
+
+void Consumer::store_failed(const Context& ctx, Bucket& bucket, const std::exception& error) {
+  if (ctx.cancelled() || bucket.lost || worker_.abandoned) return;
+  metrics_.store_failures.add();
+  worker_.logger.warn(ctx, "messages could not be handled now; they are tried again",
+                      {{"group", options_.group}, {"bucket", bucket.lease.bucket}, {"error", error.what()}});
+  const Duration wait = resilience::backoff_delay(kStoreBackoff, bucket.store_failures++, worker_.runtime.random());
+  try {
+    runtime::sleep_for(ctx, wait);
+  } catch (const Error&) {
+    return;  // stopping
+  }
+}
+
+void Consumer::after_serving(Bucket& bucket) {
+  const int number = bucket.lease.bucket;
+  if (bucket.releasing && !bucket.lost) {
+    released_.push_back(lease_of(bucket));
+    worker_.membership.notify();
+  }
+  if (bucket.lost || bucket.releasing) {
+    buckets_[static_cast<std::size_t>(number)].reset();
+    return;
+  }
+  if (has_work(bucket, worker_.wall_now())) make_ready(bucket);
+  const bool full = bucket.queue.size() * 2 > options_.read_ahead;
+  const bool behind = bucket.read_to < head_;
+  if ((!full && behind) || bucket.next_due) worker_.log_changed().notify();  // the dispatcher looks again
+}
+
+RecordSettings Consumer::record_settings() const noexcept {
+  return {.max_attempts = options_.max_attempts,
+          .backoff = options_.backoff,
+          .random = &worker_.runtime.random(),
+          .ids = &worker_.ids};
+}
+
+Context Consumer::handler_context(const Context& ctx, const Bucket& bucket, const Message& message) const {
+  return context_for(ctx.with_timeout(options_.handler_timeout), message, worker_.runtime.random(),
+                     bucket.cancellation.token());
+}
+
+void Consumer::observe_start(const Message& message) const {
+  if (message.attempt == 1) metrics_.delivery.observe(Duration(worker_.wall_now() - message.occurred_at));
+}
+
+}  // namespace holdfast::messaging::embedded

@@ -1,0 +1,76 @@
+// The leases' SQL: workers and their heartbeats, who owns which bucket, and the fence.
+//
+// A bucket is free when nobody owns it or its owner's heartbeat has expired. Whoever takes it raises its
+// fence; whoever records something for it must show that fence. So it does not matter how late a worker
+// that was thought dead comes back: what it records is refused.
+// Everything here runs inside a transaction of the caller.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "holdfast/messaging/embedded/log_reader.hpp"
+#include "holdfast/messaging/subscription.hpp"
+#include "holdfast/sql/database.hpp"
+
+namespace holdfast::messaging::embedded {
+
+/// A bucket's lease as its owner knows it.
+struct Lease {
+  std::string_view group;
+  int bucket = 0;
+  std::int64_t fence = 0;
+};
+
+struct TakenLease {
+  int bucket = 0;
+  std::int64_t fence = 0;
+  std::int64_t position = 0;
+};
+
+struct HeldLease {
+  std::string group;
+  int bucket = 0;
+  std::int64_t fence = 0;
+};
+
+/// How the work of a group is shared at a moment.
+struct Shares {
+  std::int64_t live_workers = 0;
+  std::int64_t free_buckets = 0;
+  std::optional<WallTime> next_expiry;  ///< of another worker that owns buckets of this group
+};
+
+/// Thrown where a fence is too old: somebody else owns the bucket.
+class FenceRefused : public Error {
+ public:
+  explicit FenceRefused(const Lease& lease);
+};
+
+/// Makes the group known, with a lease row a bucket, unless it is; this worker serves it from now on.
+void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker, WallTime now);
+
+/// Keeps `worker` alive until `expires_at`.
+void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at);
+/// Forgets workers whose heartbeat ended before `before`.
+void forget_workers(sql::Transaction& tx, WallTime before);
+std::vector<HeldLease> held_leases(sql::Transaction& tx, std::string_view worker);
+
+Shares shares(sql::Queries& queries, std::string_view group, std::string_view worker, WallTime now);
+/// Takes up to `most` free buckets that `except` does not have.
+std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group, std::string_view worker,
+                                    std::int64_t most, BucketMask except, WallTime now);
+
+/// Records that the bucket is handled up to `position` (0: only checks). Throws FenceRefused.
+void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position);
+/// The same for all `buckets` that `worker` still owns and that have nothing left to do.
+void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker, const Cohort& cohort);
+
+void release(sql::Transaction& tx, const Lease& lease);
+/// Releases all that `worker` owns and forgets it.
+void leave(sql::Transaction& tx, std::string_view worker);
+
+}  // namespace holdfast::messaging::embedded
