@@ -19,7 +19,9 @@ constexpr const char* kAbout =
 void report(const Invocation& invocation, const Error& error) {
   const Terminal& terminal = invocation.terminal;
   if (!invocation.json()) {
-    terminal.note(terminal.red("holdfast: ", Terminal::Stream::note) + error.detail() + "\n");
+    // Who runs a command may know causes that a client of the API may not.
+    const std::string cause = error.cause().empty() ? "" : " (" + error.cause() + ")";
+    terminal.note(terminal.red("holdfast: ", Terminal::Stream::note) + error.detail() + cause + "\n");
     for (const FieldViolation& violation : error.violations()) {
       terminal.note("  " + violation.pointer + ": " + violation.message + "\n");
     }
@@ -31,6 +33,7 @@ void report(const Invocation& invocation, const Error& error) {
   writer.member("code", to_string(error.code()))
       .member("reason", error.reason())
       .member("detail", error.detail());
+  if (!error.cause().empty()) writer.member("cause", error.cause());
   writer.key("violations").begin_array();
   for (const FieldViolation& violation : error.violations()) {
     writer.begin_object();
@@ -43,7 +46,10 @@ void report(const Invocation& invocation, const Error& error) {
   terminal.note(out + "\n");
 }
 
-void add_commands(CLI::App& app, Invocation& invocation) { add_version(app, invocation); }
+void add_commands(CLI::App& app, Invocation& invocation) {
+  add_replay(app, invocation);
+  add_version(app, invocation);
+}
 
 int run_command(Invocation& invocation) {
   try {

@@ -5,6 +5,9 @@
 
 namespace holdfast::cli {
 
+void add_dead_letters(CLI::App& app, Invocation& invocation);
+void add_outbox(CLI::App& app, Invocation& invocation);
+void add_replay(CLI::App& app, Invocation& invocation);
 void add_version(CLI::App& app, Invocation& invocation);
 
 }  // namespace holdfast::cli

@@ -26,6 +26,7 @@ PoliteApi::PoliteApi(Api& inner, Random& random, RetryPolicy policy, std::functi
 
 ApiAnswer PoliteApi::call(const Context& ctx, const ApiRequest& request) {
   RetrySchedule schedule(policy_, ctx.now());
+  throw_if_stopping();
   while (true) {
     std::optional<ApiAnswer> answer;
     std::exception_ptr failure;
@@ -48,10 +49,14 @@ ApiAnswer PoliteApi::call(const Context& ctx, const ApiRequest& request) {
   }
 }
 
+void PoliteApi::throw_if_stopping() const {
+  if (stopping_ && stopping_()) throw Error(ErrorCode::cancelled, "Stopped before the request was sent.");
+}
+
 void PoliteApi::wait(const Context& ctx, Duration duration) {
   constexpr Duration kLook = std::chrono::milliseconds(100);
   while (duration > Duration(0)) {
-    if (stopping_ && stopping_()) throw Error(ErrorCode::cancelled, "Stopped while waiting to try again.");
+    throw_if_stopping();
     const Duration slice = std::min(duration, kLook);
     runtime::sleep_for(ctx, slice);
     duration -= slice;

@@ -45,8 +45,8 @@ class RetrySchedule {
 
 class PoliteApi final : public Api {
  public:
-  /// `inner` and `random` are borrowed. `stopping` ends the waiting for another attempt early, with
-  /// Error(cancelled); the attempt that runs is finished.
+  /// `inner` and `random` are borrowed. Once `stopping` says so no attempt is begun any more, and a wait
+  /// for one ends, with Error(cancelled); the attempt that runs is finished.
   PoliteApi(Api& inner, Random& random, RetryPolicy policy, std::function<bool()> stopping = nullptr);
 
   /// The last answer where patience ended with one; throws the last failure where there was none.
@@ -55,6 +55,7 @@ class PoliteApi final : public Api {
   std::uint64_t retries() const noexcept { return retries_; }
 
  private:
+  void throw_if_stopping() const;
   void wait(const Context& ctx, Duration duration);
 
   Api& inner_;

@@ -84,12 +84,14 @@ TEST_F(Politeness, RefusalsForGoodAreNotRepeated) {
 TEST_F(Politeness, StoppingEndsTheWaitForAnotherAttempt) {
   Scripted api;
   api.answers = {[] { return status(503, 50s); }};
-  PoliteApi polite(api, random_, {}, [] { return true; });
+  PoliteApi polite(api, random_, {}, [&] { return !api.calls.empty(); });
   run([&](const Context& ctx) {
     const Instant began = ctx.now();
     EXPECT_THROW(polite.call(ctx, {}), Error);
     EXPECT_LT(ctx.now() - began, 1s);
+    EXPECT_THROW(polite.call(ctx, {}), Error);
   });
+  EXPECT_EQ(api.calls.size(), 1u);
 }
 
 TEST_F(Politeness, TheAnswerIsGivenWhenPatienceEnds) {
@@ -217,6 +219,18 @@ TEST_F(SendingPlans, StopsAfterWhatIsInFlight) {
     EXPECT_LE(sending.orders().done, 7u);
     EXPECT_EQ(sending.cancellations().done, 0u);
   });
+}
+
+TEST_F(SendingPlans, BreaksOffWhenTheServerIsNotToBeHad) {
+  Scripted gone;
+  for (int i = 0; i < 100; ++i) {
+    gone.answers.push_back([]() -> ApiAnswer { throw Error(ErrorCode::unavailable, "connection refused"); });
+  }
+  Sending sending(gone, plan_, state_, {.clients = 4}, [] { return false; });
+  run([&](const Context& ctx) { sending.send_orders(ctx, nullptr); });
+  EXPECT_TRUE(sending.broken_off());
+  EXPECT_EQ(sending.orders().gave_up, 1u);
+  EXPECT_EQ(sending.last_failure(), "connection refused");
 }
 
 TEST_F(SendingPlans, RefusedOrdersAreCountedAndTheirCancellationsNotSent) {

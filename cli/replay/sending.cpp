@@ -31,7 +31,7 @@ void Sending::run(const Context& ctx, const char* name, std::size_t count, SendC
   runtime::FiberGroup clients(ctx);
   for (std::size_t i = 0; i < std::min(options_.clients, count); ++i) {
     clients.spawn(name, [&](const Context& client) {
-      while (next < count && !stopping_()) {
+      while (next < count && !stopping_() && !broken_off_) {
         const std::size_t mine = next++;
         try {
           step(client, mine);
@@ -40,8 +40,7 @@ void Sending::run(const Context& ctx, const char* name, std::size_t count, SendC
           const bool no_answer =
               error.code() == ErrorCode::unavailable || error.code() == ErrorCode::deadline_exceeded;
           if (!no_answer) throw;
-          ++counts.gave_up;
-          last_failure_ = error.detail();
+          give_up(counts, error.detail());
         }
         if (progress) progress(counts.settled());
       }
@@ -59,13 +58,18 @@ void Sending::pace(const Context& ctx) {
   if (slot > now) runtime::sleep_for(ctx, slot - now);
 }
 
+void Sending::give_up(SendCounts& counts, std::string why) {
+  ++counts.gave_up;
+  broken_off_ = true;
+  last_failure_ = std::move(why);
+}
+
 void Sending::refused(SendCounts& counts, std::string_view what, const ApiAnswer& answer) {
   if (answer.status == 401 || answer.status == 403) require_status(answer, 0, what);
   const Refusal refusal = refusal_of(answer);
   if (answer.status >= 500 || answer.status == 429) {
-    ++counts.gave_up;
-    last_failure_ =
-        fmt::format("{} was answered with {} ({}): {}", what, answer.status, refusal.code, refusal.detail);
+    give_up(counts, fmt::format("{} was answered with {} ({}): {}", what, answer.status, refusal.code,
+                                refusal.detail));
     return;
   }
   ++counts.refused;

@@ -7,7 +7,8 @@
 //   sending.send_orders(ctx, progress);
 //   sending.send_cancellations(ctx, progress);
 //
-// Once `stopping()` is true nothing new is begun, what is in flight is finished. Thread-safety: one loop.
+// Once `stopping()` is true nothing new is begun, what is in flight is finished; likewise when a request
+// got no usable answer within the patience (broken_off()). Thread-safety: one loop.
 #pragma once
 
 #include <cstdint>
@@ -66,6 +67,8 @@ class Sending {
   const std::map<std::string, RefusalCount>& refusals() const noexcept { return refusals_; }
   /// Invoices whose cancellation was acknowledged.
   const std::vector<std::string>& cancelled_orders() const noexcept { return cancelled_; }
+  /// The server was not to be had any more; last_failure() says why. Running again goes on from there.
+  bool broken_off() const noexcept { return broken_off_; }
   const std::string& last_failure() const noexcept { return last_failure_; }
 
  private:
@@ -76,6 +79,7 @@ class Sending {
   void create_product(const Context& ctx, const CollectedProduct& product, std::int64_t stock);
   void send_order(const Context& ctx, const PlannedOrder& order);
   void send_cancellation(const Context& ctx, const PlannedCancellation& cancellation);
+  void give_up(SendCounts& counts, std::string why);
   void refused(SendCounts& counts, std::string_view what, const ApiAnswer& answer);
 
   Api& api_;
@@ -87,6 +91,7 @@ class Sending {
   std::map<std::string, RefusalCount> refusals_;
   std::vector<std::string> cancelled_;
   std::string last_failure_;
+  bool broken_off_ = false;
   Instant next_slot_{};
 };
 
