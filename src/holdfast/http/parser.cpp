@@ -190,6 +190,18 @@ Parsed RequestParser::refuse(int status, std::string_view code, std::string_view
   return Parsed::refused;
 }
 
+Parsed RequestParser::refuse_start() noexcept {
+  return refuse(400, "bad_method", "The request line must begin with a method and one space.");
+}
+
+Parsed RequestParser::refuse_long_target() noexcept {
+  return refuse(414, "target_too_long", "The request target is too long.");
+}
+
+std::size_t RequestParser::max_request_line() const noexcept {
+  return limits_.max_target_bytes + kMaxMethodAndVersion;
+}
+
 /// Tells lines apart, each byte looked at once however slowly they come: finds the head's end, and
 /// refuses what Beast would wait for, unfold or let pass.
 Parsed RequestParser::scan(std::string_view input) noexcept {
@@ -219,6 +231,8 @@ Parsed RequestParser::scan(std::string_view input) noexcept {
         return refuse(400, "bad_method", "The request begins with empty lines.");
       continue;
     }
+    if (lines_ == 0 && !is_token_char(first)) return refuse_start();
+    if (lines_ == 0 && newline - head_start_ > max_request_line()) return refuse_long_target();
     if (lines_ > 0 && (first == ' ' || first == '\t')) {
       return refuse(400, "folded_header", "A header must not continue on a second line.");
     }
@@ -226,12 +240,8 @@ Parsed RequestParser::scan(std::string_view input) noexcept {
   }
   if (lines_ == 0) {
     const std::string_view line = input.substr(head_start_);
-    if (!line.empty() && line.front() != '\r' && !is_token_char(line.front())) {
-      return refuse(400, "bad_method", "The request line must begin with a method and one space.");
-    }
-    if (line.size() > limits_.max_target_bytes + kMaxMethodAndVersion) {
-      return refuse(414, "target_too_long", "The request target is too long.");
-    }
+    if (!line.empty() && line.front() != '\r' && !is_token_char(line.front())) return refuse_start();
+    if (line.size() > max_request_line()) return refuse_long_target();
   }
   if (input.size() > limits_.max_head_bytes)
     return refuse(431, "head_too_large", "The request's headers are too large.");

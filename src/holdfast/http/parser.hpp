@@ -73,6 +73,9 @@ class RequestParser {
     std::string_view text;  // without its CRLF
   };
   Parsed refuse(int status, std::string_view code, std::string_view detail) noexcept;
+  Parsed refuse_start() noexcept;
+  Parsed refuse_long_target() noexcept;
+  std::size_t max_request_line() const noexcept;
   Parsed scan(std::string_view input) noexcept;
   Line next_line(std::string_view input) noexcept;
   Parsed chunk_size(std::string_view line) noexcept;

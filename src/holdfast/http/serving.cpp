@@ -29,6 +29,7 @@ void Connection::run_fiber() {
 }
 
 void Connection::serve_one() {
+  if (phase_ == Phase::closed) return shard_.counters.in_flight.subtract();  // aborted before its turn
   Exchange& x = *exchange_;
   if (x.has_output()) shard_.flush_later(*this);  // answers of earlier requests, should this one wait
   x.cancellation.emplace();
