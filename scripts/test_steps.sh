@@ -127,6 +127,7 @@ main() {
 
   if [ "$only_filter" = no ]; then
     step "installed package and examples" scripts/check_package.sh
+    step "commands of README.md" scripts/check_readme.sh
     if [ "$quick" = no ]; then
       ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
       step "formatting" check_format

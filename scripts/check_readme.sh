@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Runs README.md's ```sh blocks, in order and word for word, against a data folder and a port of its own.
+# Blocks that start the server run in the background; `./test` is what runs this, so it is only named.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+place=$(mktemp -d)
+port=$((20000 + RANDOM % 20000))
+export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port
+server=
+finish() {
+  [ -n "$server" ] && kill -9 "$server" 2>/dev/null || true
+  rm -rf "$place"
+}
+trap finish EXIT
+
+awk -v place="$place" '/^```sh$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > sprintf("%s/%02d.sh", place, n) }' README.md
+
+start_server() {
+  ./run >"$place/server.log" 2>&1 &
+  server=$!
+  for _ in $(seq 600); do
+    curl -fsS -o /dev/null "http://127.0.0.1:$port/health/ready" 2>/dev/null && return 0
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "./run did not become ready:"; cat "$place/server.log"; return 1
+}
+
+ran=0
+: >"$place/session.sh"
+for block in "$place"/[0-9][0-9].sh; do
+  case "$(head -n 1 "$block")" in
+    ./run) start_server; ran=$((ran + 1)); continue ;;
+    ./test) continue ;;
+  esac
+  # One shell would keep its variables from block to block; so does a session file.
+  sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/g; s#data/holdfast.pid#$HOLDFAST_DATA/holdfast.pid#g" "$block" >"$block.run"
+  { cat "$place/session.sh"; echo 'set -eo pipefail'; cat "$block.run"; } >"$place/now.sh"
+  bash "$place/now.sh" >"$place/out" 2>&1 || { echo "README.md, block $(basename "$block"):"; cat "$block" "$place/out"; exit 1; }
+  grep -E '^[A-Z]+=' "$block.run" >>"$place/session.sh" || true
+  ran=$((ran + 1))
+done
+[ "$ran" -ge 6 ] || { echo "only $ran blocks of README.md ran"; exit 1; }
+kill -TERM "$(cat "$HOLDFAST_DATA/holdfast.pid")"
+echo "README.md: $ran blocks ran as written"
