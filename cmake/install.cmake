@@ -4,7 +4,7 @@
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY src/holdfast DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT library
-        FILES_MATCHING PATTERN "*.hpp" PATTERN internal EXCLUDE)
+        FILES_MATCHING PATTERN "*.hpp" PATTERN internal EXCLUDE PATTERN testing EXCLUDE)
 set_target_properties(holdfast_shared PROPERTIES EXPORT_NAME holdfast)
 install(TARGETS holdfast_static holdfast_shared holdfast_dependencies EXPORT HoldfastTargets COMPONENT library
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})

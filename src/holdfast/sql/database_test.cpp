@@ -1,7 +1,7 @@
 // Statements, values and rows, on every adapter.
 #include "holdfast/sql/database.hpp"
 
-#include "holdfast/sql/database_contract.hpp"
+#include "holdfast/sql/testing/database_contract.hpp"
 
 namespace holdfast::sql {
 namespace {

@@ -8,7 +8,7 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::sql {
 namespace {

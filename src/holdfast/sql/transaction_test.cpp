@@ -1,5 +1,5 @@
 // Transactions, on every adapter.
-#include "holdfast/sql/database_contract.hpp"
+#include "holdfast/sql/testing/database_contract.hpp"
 
 namespace holdfast::sql {
 namespace {

@@ -19,7 +19,7 @@
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::sql {
 
