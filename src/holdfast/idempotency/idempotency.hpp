@@ -6,7 +6,7 @@
 //       [&](const Context& ctx, http::Request& request) -> Effect {
 //         auto command = from_json<PlaceOrder>(request.body);       // not stored when refused
 //         return [&, command](const Context& ctx, sql::Transaction& tx) { return place(ctx, tx, command); };
-//       }), {.idempotency = http::Idempotency::required});
+//       }), {.idempotency = http::Idempotency::required});          // typed.hpp says it shorter
 //
 // The record is written in the transaction of the effect, so a crash leaves both or neither.
 // Thread-safety: everything from any fiber.
@@ -27,16 +27,13 @@
 namespace holdfast::idempotency {
 
 /// What a request does, inside the transaction: it must not wait and may be run again. Its Response has
-/// no stream. An Error that is a refusal (invalid_argument, not_found, conflict, failed_precondition,
-/// too_large, unprocessable) undoes the effect and its problem is stored as the answer; after any other
-/// Error, and a Response of 401, 403, 408, 429 or 5xx, nothing is stored and everything is undone.
+/// no stream. An Error that is a refusal (of status 4xx, but 401, 403, 408, 429 and 499) undoes the effect
+/// and its problem is stored as the answer. After any other Error or Response of 4xx and 5xx nothing is
+/// stored and everything is undone.
 using Effect = std::function<http::Response(const Context&, sql::Transaction&)>;
 
 /// Runs before the transaction, may wait: reads and validates the request. What it throws is not stored.
 using Prepare = std::function<Effect(const Context&, http::Request&)>;
-
-/// How an Error becomes an answer: http/problem.hpp's rendering.
-using RenderProblem = std::function<http::Response(const Context&, const http::Request&, const Error&)>;
 
 struct Options {
   Duration retention = std::chrono::hours(48);    ///< a key is known for so long
@@ -52,7 +49,7 @@ struct Options {
 class Idempotency {
  public:
   /// Both are borrowed and must outlive every handler made.
-  Idempotency(sql::Database& database, observe::Metrics& metrics, RenderProblem render, Options options = {});
+  Idempotency(sql::Database& database, observe::Metrics& metrics, Options options = {});
   ~Idempotency();
   Idempotency(const Idempotency&) = delete;
   Idempotency& operator=(const Idempotency&) = delete;
