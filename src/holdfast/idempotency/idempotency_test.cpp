@@ -18,7 +18,7 @@
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::idempotency {
 
