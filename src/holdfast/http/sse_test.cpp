@@ -4,7 +4,7 @@
 
 #include <atomic>
 
-#include "holdfast/http/internal/test_server.hpp"
+#include "holdfast/http/testing/test_server.hpp"
 
 namespace holdfast::http {
 namespace {

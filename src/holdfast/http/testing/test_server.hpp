@@ -28,11 +28,11 @@ class TestServer {
     options.address = "127.0.0.1:0";
     thread_ = std::thread([this, router = std::move(router), options = std::move(options)]() mutable {
       runtime_.run([&](const Context& ctx) {
-        Server server(runtime_, std::move(router), std::move(options));
-        server.start();
-        started_.set_value(&server);
+        Server serving(runtime_, std::move(router), std::move(options));
+        serving.start();
+        started_.set_value(&serving);
         stop_.wait(ctx, "test");
-        drained_.set_value(server.drain(ctx.with_timeout(drain_limit)));
+        drained_.set_value(serving.drain(ctx.with_timeout(drain_limit)));
       });
     });
     server = started_.get_future().get();
