@@ -245,6 +245,8 @@ void Router::seal() {
   const State& state = *state_;  // stays where it is when the Router moves
   state_->fallback = chain_of(state_->middlewares, [&state](const Context&, Request& request) -> Response {
     if (request.refusal != nullptr) throw *request.refusal;
+    if (request.method == Method::options && request.raw_path == "*")
+      return Response(204);  // "are you there?"
     const std::string allowed = state.allowed(request.raw_path);
     if (allowed.empty()) {
       throw Error(ErrorCode::not_found, "There is nothing at this path.").reason("no_such_route");

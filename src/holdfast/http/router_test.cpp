@@ -77,6 +77,7 @@ TEST_F(RouterTest, SaysWhichMethodsAPathTakes) {
   EXPECT_EQ(options.header("Allow"), "GET, HEAD, DELETE, OPTIONS");
   EXPECT_EQ(ask(Method::head, "/things/1").status, 200);
   EXPECT_EQ(body(Method::options, "/nothing"), "no_such_route");
+  EXPECT_EQ(ask(Method::options, "*").status, 204);
 }
 
 TEST_F(RouterTest, RunsMiddlewaresInTheStatedOrder) {

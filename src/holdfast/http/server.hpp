@@ -8,6 +8,8 @@
 //   server.stop_accepting(ctx);            // serves whoever has connected; new ones go elsewhere
 //   server.drain(ctx.with_timeout(30s));   // answers everything received, then closes
 //
+// A client that closes its side while its request is served cancels the request's Context; one that had
+// done so before the request began (`printf … | nc`) is answered.
 // Thread-safety: start(), stop_accepting() and drain() from a fiber of the runtime, one at a time; the
 // rest from any thread. Must be destroyed on a fiber, before the Runtime.
 #pragma once
