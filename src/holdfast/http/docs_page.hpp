@@ -1,5 +1,5 @@
 // The page at /docs: reads /openapi.json, lists the operations with their schemas and examples, and lets
-// them be tried. One file, no other host, held in the binary (docs/adr/0008-own-api-page.md).
+// them be tried. One file, no other host, held in the binary (docs/adr/0009-own-api-page.md).
 #pragma once
 
 #include "holdfast/http/response.hpp"
