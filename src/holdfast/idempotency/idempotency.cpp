@@ -8,8 +8,8 @@
 #include "holdfast/base/fault.hpp"
 #include "holdfast/http/problem.hpp"
 #include "holdfast/idempotency/fingerprint.hpp"
-#include "holdfast/idempotency/in_flight.hpp"
-#include "holdfast/idempotency/records.hpp"
+#include "holdfast/idempotency/internal/in_flight.hpp"
+#include "holdfast/idempotency/internal/records.hpp"
 #include "holdfast/runtime/fiber.hpp"
 
 namespace holdfast::idempotency {

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
@@ -63,11 +65,21 @@ class IdempotencyTest : public ::testing::Test {
   /// Runs `test` on a file database with a table of payments.
   void run(const std::function<void(const Context&)>& test, Options options = {}) {
     runtime::Runtime runtime({.loops = 1}, clock_, random_);
+    run_on(runtime, sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"}), test, options);
+  }
+  /// The same in memory, and waiting takes no time.
+  void run_simulated(const std::function<void(const Context&)>& test, Options options) {
+    ManualClock clock;
+    runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random_);
+    run_on(runtime, sql::sqlite::open_memory(runtime), test, options);
+  }
+  void run_on(runtime::Runtime& runtime, std::unique_ptr<sql::Database> database,
+              const std::function<void(const Context&)>& test, const Options& options) {
     runtime.run([&](const Context& ctx) {
-      db_ = sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"});
+      db_ = std::move(database);
       sql::Migrator(*db_, migrations()).up(ctx);
       db_->transact(ctx, [](sql::Transaction& tx) {
-        tx.execute_script("create table payments(id integer primary key, amount integer not null)");
+        tx.execute_script("create table if not exists payments(id integer primary key, amount integer not null)");
       });
       keys_ = std::make_unique<Idempotency>(*db_, metrics_, options);
       route_.method = http::Method::post;
@@ -304,25 +316,48 @@ TEST_F(IdempotencyTest, ADuplicateInFlightWaitsForTheFirstAndIsRefusedWhenItsTim
 }
 
 TEST_F(IdempotencyTest, ForgetsAfterTheRetention) {
-  run(
+  run_simulated(
       [&](const Context& ctx) {
         const http::Handler pay = paying();
         Sent sent(route_);
         pay(ctx, sent.request);
-        runtime::sleep_for(ctx, 25ms);
+        runtime::sleep_for(ctx, 25h);
         EXPECT_FALSE(pay(ctx, sent.request).has_header("Idempotent-Replayed"));  // expired, not swept yet
         EXPECT_EQ(payments(ctx), 2);
         for (int n = 0; n < 5; ++n) {
           Sent other(route_, "other" + std::to_string(n));
           pay(ctx, other.request);
         }
-        runtime::sleep_for(ctx, 25ms);
+        runtime::sleep_for(ctx, 25h);
         Sent young(route_, "young");
         pay(ctx, young.request);
         EXPECT_EQ(keys_->sweep(ctx), 6);
         EXPECT_EQ(records(ctx), 1);
       },
-      {.retention = 20ms, .sweep_batch = 2});
+      {.retention = 24h, .sweep_batch = 2});
+}
+
+TEST_F(IdempotencyTest, ACrashBetweenEffectAndCommitLeavesNothing) {
+  const auto killed_in_the_effect = [this] {
+    run([&](const Context& ctx) {
+      const http::Handler pay = keys_->transactional("pay", [](const Context&, sql::Transaction& tx, http::Request&) {
+        tx.execute("insert into payments(amount) values(1)");
+        ::raise(SIGKILL);
+        return http::Response::json(201, "{}");
+      });
+      Sent sent(route_);
+      pay(ctx, sent.request);
+    });
+    std::exit(1);
+  };
+  EXPECT_EXIT(killed_in_the_effect(), ::testing::KilledBySignal(SIGKILL), "");
+  run([&](const Context& ctx) {
+    EXPECT_EQ(payments(ctx), 0);
+    EXPECT_EQ(records(ctx), 0);
+    Sent sent(route_);
+    EXPECT_FALSE(paying()(ctx, sent.request).has_header("Idempotent-Replayed"));
+    EXPECT_EQ(payments(ctx), 1);
+  });
 }
 
 TEST(IdempotencyKey, IsPrintableAsciiBareOrQuoted) {

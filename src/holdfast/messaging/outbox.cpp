@@ -3,7 +3,7 @@
 #include "holdfast/base/error.hpp"
 #include "holdfast/base/fault.hpp"
 #include "holdfast/base/json.hpp"
-#include "holdfast/messaging/names.hpp"
+#include "holdfast/messaging/internal/names.hpp"
 
 namespace holdfast::messaging {
 namespace {

@@ -4,11 +4,11 @@
 #include <vector>
 
 #include "holdfast/base/invariant.hpp"
-#include "holdfast/messaging/embedded/consumer.hpp"
-#include "holdfast/messaging/embedded/membership.hpp"
-#include "holdfast/messaging/embedded/retention.hpp"
-#include "holdfast/messaging/embedded/worker_state.hpp"
-#include "holdfast/messaging/names.hpp"
+#include "holdfast/messaging/embedded/internal/consumer.hpp"
+#include "holdfast/messaging/embedded/internal/membership.hpp"
+#include "holdfast/messaging/embedded/internal/retention.hpp"
+#include "holdfast/messaging/embedded/internal/worker_state.hpp"
+#include "holdfast/messaging/internal/names.hpp"
 #include "holdfast/runtime/fiber.hpp"
 
 namespace holdfast::messaging {

@@ -1,25 +1,18 @@
-// What every subscriber promises, asked of the embedded broker on both SQLite adapters; and what is its
-// own: leases, fences, takeover, retention.
+// What every subscriber promises, asked of the embedded broker on both SQLite adapters.
 #include "holdfast/messaging/embedded/broker.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "holdfast/messaging/dead_letters.hpp"
 #include "holdfast/messaging/outbox_status.hpp"
 #include "holdfast/messaging/schema.hpp"
-#include "holdfast/runtime/fiber.hpp"
-#include "holdfast/runtime/runtime.hpp"
-#include "holdfast/runtime/sync.hpp"
+#include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
@@ -30,57 +23,7 @@ using namespace std::chrono_literals;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-/// A process's worth of messaging on a database.
-struct Node {
-  Node(runtime::Runtime& runtime, std::unique_ptr<sql::Database> database, BrokerOptions options = {})
-      : db(std::move(database)),
-        outbox(runtime.clock(), runtime.random(), metrics),
-        broker(std::make_unique<EmbeddedBroker>(runtime, *db, outbox, metrics, observe::Logger(), options)) {}
-
-  std::uint64_t count(const char* name, const char* group) {
-    return metrics.counter(name, "", {{"group", group}}).value();
-  }
-
-  observe::Metrics metrics;
-  std::unique_ptr<sql::Database> db;
-  Outbox outbox;
-  std::unique_ptr<EmbeddedBroker> broker;
-};
-
-std::string publish(const Context& ctx, Node& node, std::string key, std::string payload = "1",
-                    std::string topic = "orders") {
-  return node.db->transact(ctx, "publish", [&](sql::Transaction& tx) {
-    return node.outbox.publish(ctx, tx, {.topic = topic, .key = key, .type = "order.placed", .payload = payload});
-  });
-}
-
-/// Waits until `holds`; false after half a minute of the test's time.
-bool eventually(const Context& ctx, const std::function<bool()>& holds) {
-  const Instant until = ctx.now() + 30s;
-  while (!holds()) {
-    if (ctx.now() >= until) return false;
-    runtime::sleep_for(ctx, 1ms);
-  }
-  return true;
-}
-
-/// The payloads that handlers saw, by key. Transactional handlers run on the database's thread; read
-/// by_key when nothing is added any more.
-struct Seen {
-  std::map<std::string, std::vector<std::string>> by_key;
-  std::atomic<std::size_t> total{0};
-  void add(const Message& message) {
-    const std::lock_guard lock(mutex_);
-    by_key[message.key].push_back(message.payload);
-    ++total;
-  }
-
- private:
-  std::mutex mutex_;
-};
 
 enum class Adapter { memory, file };
 
@@ -343,10 +286,12 @@ TEST_P(Broker, AHandlerThatDoesNotStopInTimeIsCancelledAndItsMessageComesAgain) 
   });
 }
 
-TEST_P(Broker, TrimsWhatIsOldAndReadByAllAndNothingElse) {
+/// What takes hours, on a clock that jumps.
+class BrokerInVirtualTime : public Broker {};
+
+TEST_P(BrokerInVirtualTime, TrimsWhatIsOldAndReadByAllAndNothingElse) {
   run(
-      [this](const Context& ctx, runtime::Runtime&, Node& node) {
-        if (GetParam() == Adapter::file) GTEST_SKIP() << "takes a clock that can be moved";
+      [](const Context& ctx, runtime::Runtime&, Node& node) {
         Seen seen;
         node.broker->subscribe({.group = "fast", .topics = {"orders"}},
                                external([&](const Context&, const Message& message) { seen.add(message); }));
@@ -387,161 +332,9 @@ TEST_P(Broker, ANewGroupStartsAtTheBeginningUnlessItAsksForNow) {
   });
 }
 
+INSTANTIATE_TEST_SUITE_P(Adapters, BrokerInVirtualTime, ::testing::Values(Adapter::memory));
 INSTANTIATE_TEST_SUITE_P(Adapters, Broker, ::testing::Values(Adapter::memory, Adapter::file),
                          [](const auto& adapter) { return adapter.param == Adapter::memory ? "memory" : "file"; });
-
-// Several processes on one file: several nodes, each with a Database of its own.
-
-class BrokerProcesses : public ::testing::Test {
- protected:
-  static constexpr BrokerOptions kImpatient{.lease = 600ms, .heartbeat = 100ms, .poll = 100ms};
-
-  void run(const std::function<void(const Context&)>& test) {
-    runtime_.run([&](const Context& ctx) {
-      {
-        auto db = open();
-        sql::Migrator(*db, migrations()).up(ctx);
-      }
-      test(ctx);
-      runtime::sleep_for(ctx, 1ms);  // the databases' own fibers see that they are closed
-    });
-  }
-  std::unique_ptr<sql::Database> open() {
-    return sql::sqlite::open_file(runtime_, {.path = folder_.path() / "test.db"});
-  }
-  Node node(const BrokerOptions& options = kImpatient) { return Node(runtime_, open(), options); }
-
-  static std::int64_t leases_of(const Context& ctx, Node& node) {
-    return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox_leases where owner = $1",
-                                              node.broker->worker());
-  }
-
-  sql::TemporaryFolder folder_;
-  SystemClock clock_;
-  SeededRandom random_{11};
-  runtime::Runtime runtime_{{.loops = 1}, clock_, random_};
-};
-
-TEST_F(BrokerProcesses, ShareAGroupsWorkAndHandleEachMessageOnceInOrder) {
-  run([&](const Context& ctx) {
-    Node first = node();
-    Node second = node();
-    Seen seen;
-    std::size_t of_second = 0;
-    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
-    first.broker->subscribe(options, transactional([&](const Context&, sql::Transaction&, const Message& message) {
-                              seen.add(message);
-                            }));
-    second.broker->subscribe(options, external([&](const Context&, const Message& message) {
-                               seen.add(message);
-                               ++of_second;
-                             }));
-    first.broker->start(ctx);
-    EXPECT_EQ(leases_of(ctx, first), 64);
-    second.broker->start(ctx);
-    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 32 && leases_of(ctx, second) == 32; }));
-    for (int n = 0; n < 200; ++n) publish(ctx, n % 3 == 0 ? second : first, "key" + std::to_string(n % 40), std::to_string(n / 40));
-    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 200; }));
-    EXPECT_GT(of_second, 20U);
-    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4")) << key;
-
-    const Instant left = ctx.now();
-    second.broker->stop(ctx.with_timeout(5s));
-    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 64; }));
-    EXPECT_LT(ctx.now() - left, kImpatient.lease);  // released, not expired
-    first.broker->stop(ctx.with_timeout(5s));
-  });
-}
-
-TEST_F(BrokerProcesses, AKilledWorkersMessagesAreTakenOverWithinItsLease) {
-  run([&](const Context& ctx) {
-    Node killed = node();
-    Node survivor = node();
-    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
-    int begun = 0;
-    killed.broker->subscribe(options, external([&](const Context& inner, const Message&) {
-                               ++begun;
-                               runtime::sleep_for(inner, 10s);  // never gets there
-                             }));
-    Seen seen;
-    survivor.broker->subscribe(options, external([&](const Context&, const Message& message) { seen.add(message); }));
-    killed.broker->start(ctx);
-    publish(ctx, killed, "a");
-    ASSERT_TRUE(eventually(ctx, [&] { return begun == 1; }));
-    killed.broker->abandon();
-    const Instant died = ctx.now();
-    survivor.broker->start(ctx);
-    EXPECT_EQ(seen.total, 0U);  // the lease still holds
-    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
-    EXPECT_LT(ctx.now() - died, kImpatient.lease + 200ms);
-    survivor.broker->stop(ctx.with_timeout(5s));
-  });
-}
-
-TEST_F(BrokerProcesses, ALateCompletionIsRefusedByItsFence) {
-  run([&](const Context& ctx) {
-    Node late = node();
-    Node next = node();
-    runtime::Latch go;
-    bool finished = false;
-    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
-    late.broker->subscribe(options, external([&](const Context& inner, const Message&) {
-                             go.wait(inner.detached(), "waiting for the test");
-                             finished = true;
-                           }));
-    Seen seen;
-    next.broker->subscribe(options, external([&](const Context&, const Message& message) {
-                             if (message.payload == "1") throw Error(ErrorCode::unavailable, "Park it, please.");
-                             seen.add(message);
-                           }));
-    late.broker->start(ctx);
-    publish(ctx, late, "a", "1");
-    runtime::sleep_for(ctx, 50ms);
-    late.broker->stall(true);  // suspended in the middle of a message
-    next.broker->start(ctx);
-    ASSERT_TRUE(eventually(ctx, [&] { return next.count("holdfast_messaging_failed_total", "g") == 1; }));
-
-    go.open();  // and wakes up long after
-    ASSERT_TRUE(eventually(ctx, [&] { return late.count("holdfast_messaging_fence_refused_total", "g") == 1; }));
-    EXPECT_TRUE(finished);
-    EXPECT_EQ(late.count("holdfast_messaging_handled_total", "g"), 0U);
-    EXPECT_EQ(next.db->query_value<std::int64_t>(ctx, "select count(*) from parked_messages"), 1);
-    late.broker->stall(false);  // it comes back as a worker among others
-    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, late) == 32; }));
-    late.broker->stop(ctx.with_timeout(5s));
-    next.broker->stop(ctx.with_timeout(5s));
-  });
-}
-
-TEST_F(BrokerProcesses, NoReaderSkipsACommitOfAnotherWriter) {
-  run([&](const Context& ctx) {
-    Node writer = node();
-    Node reader = node();
-    Seen seen;
-    std::vector<std::int64_t> positions;
-    reader.broker->subscribe({.group = "g", .topics = {"orders"}},
-                             external([&](const Context&, const Message& message) {
-                               seen.add(message);
-                               positions.push_back(message.position);
-                             }));
-    reader.broker->start(ctx);
-    runtime::FiberGroup writers(ctx);
-    for (int w = 0; w < 8; ++w) {
-      writers.spawn("writer", [&, w](const Context& inner) {
-        for (int n = 0; n < 50; ++n)
-          publish(inner, w % 2 == 0 ? writer : reader, "key" + std::to_string(w), std::to_string(n));
-      });
-    }
-    writers.wait();
-    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 400; })) << seen.total;
-    std::ranges::sort(positions);
-    EXPECT_EQ(std::ranges::unique(positions).size(), 0U);
-    for (const auto& [key, payloads] : seen.by_key) {
-      for (int n = 0; n < 50; ++n) EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n));
-    }
-    reader.broker->stop(ctx.with_timeout(5s));
-  });
-}
 
 }  // namespace
 }  // namespace holdfast::messaging

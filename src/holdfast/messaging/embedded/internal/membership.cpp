@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/membership.hpp"
+#include "holdfast/messaging/embedded/internal/membership.hpp"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/retention.hpp"
+#include "holdfast/messaging/embedded/internal/retention.hpp"
 
 #include <limits>
 #include <string>

@@ -1,4 +1,4 @@
-#include "holdfast/messaging/names.hpp"
+#include "holdfast/messaging/internal/names.hpp"
 
 #include <algorithm>
 #include <string>

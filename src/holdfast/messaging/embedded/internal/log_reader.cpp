@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/log_reader.hpp"
+#include "holdfast/messaging/embedded/internal/log_reader.hpp"
 
 #include <algorithm>
 #include <tuple>

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "holdfast/messaging/embedded/log_reader.hpp"
+#include "holdfast/messaging/embedded/internal/log_reader.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/sql/database.hpp"
 

@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/leases.hpp"
+#include "holdfast/messaging/embedded/internal/leases.hpp"
 
 #include <tuple>
 

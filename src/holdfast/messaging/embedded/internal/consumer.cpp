@@ -1,5 +1,5 @@
 // Reading ahead, and which buckets are here. The handling is in handling.cpp.
-#include "holdfast/messaging/embedded/consumer.hpp"
+#include "holdfast/messaging/embedded/internal/consumer.hpp"
 
 #include <algorithm>
 #include <bit>

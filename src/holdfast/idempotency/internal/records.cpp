@@ -1,4 +1,4 @@
-#include "holdfast/idempotency/records.hpp"
+#include "holdfast/idempotency/internal/records.hpp"
 
 #include <cstddef>
 #include <span>

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "holdfast/base/fault.hpp"
-#include "holdfast/messaging/embedded/consumer.hpp"
+#include "holdfast/messaging/embedded/internal/consumer.hpp"
 #include "holdfast/messaging/inbox.hpp"
 
 namespace holdfast::messaging::embedded {

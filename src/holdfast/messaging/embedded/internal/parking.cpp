@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/parking.hpp"
+#include "holdfast/messaging/embedded/internal/parking.hpp"
 
 #include <algorithm>
 #include <tuple>

@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
-#include "holdfast/messaging/embedded/leases.hpp"
-#include "holdfast/messaging/embedded/log_reader.hpp"
-#include "holdfast/messaging/embedded/parking.hpp"
-#include "holdfast/messaging/embedded/worker_state.hpp"
+#include "holdfast/messaging/embedded/internal/leases.hpp"
+#include "holdfast/messaging/embedded/internal/log_reader.hpp"
+#include "holdfast/messaging/embedded/internal/parking.hpp"
+#include "holdfast/messaging/embedded/internal/worker_state.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/runtime/cancellation.hpp"
 #include "holdfast/runtime/fiber.hpp"

@@ -7,8 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "holdfast/messaging/embedded/consumer.hpp"
-#include "holdfast/messaging/embedded/worker_state.hpp"
+#include "holdfast/messaging/embedded/internal/consumer.hpp"
+#include "holdfast/messaging/embedded/internal/worker_state.hpp"
 
 namespace holdfast::messaging::embedded {
 

@@ -1,4 +1,4 @@
-#include "holdfast/idempotency/in_flight.hpp"
+#include "holdfast/idempotency/internal/in_flight.hpp"
 
 #include "holdfast/base/error.hpp"
 

@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/worker_state.hpp"
+#include "holdfast/messaging/embedded/internal/worker_state.hpp"
 
 #include <utility>
 

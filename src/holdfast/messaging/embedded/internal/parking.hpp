@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "holdfast/messaging/embedded/leases.hpp"
+#include "holdfast/messaging/embedded/internal/leases.hpp"
 #include "holdfast/messaging/message.hpp"
 #include "holdfast/sql/database.hpp"
 

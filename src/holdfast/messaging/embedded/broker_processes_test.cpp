@@ -1,0 +1,252 @@
+// Several processes on one database: shares, takeover, fences, kill -9.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "holdfast/messaging/embedded/broker.hpp"
+#include "holdfast/messaging/schema.hpp"
+#include "holdfast/messaging/testing/node.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
+
+namespace holdfast::messaging {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+// Several processes on one file: several nodes, each with a Database of its own.
+
+class BrokerProcesses : public ::testing::Test {
+ protected:
+  static constexpr BrokerOptions kImpatient{.lease = 600ms, .heartbeat = 100ms, .poll = 100ms};
+
+  void run(const std::function<void(const Context&)>& test) {
+    runtime_.emplace(runtime::Runtime::Options{.loops = 1}, clock_, random_);
+    runtime_->run([&](const Context& ctx) {
+      {
+        auto db = open();
+        sql::Migrator(*db, migrations()).up(ctx);
+      }
+      test(ctx);
+      runtime::sleep_for(ctx, 1ms);  // the databases' own fibers see that they are closed
+    });
+  }
+  std::unique_ptr<sql::Database> open() {
+    return sql::sqlite::open_file(*runtime_, {.path = folder_.path() / "test.db"});
+  }
+  Node node(const BrokerOptions& options = kImpatient) { return Node(*runtime_, open(), options); }
+
+  static std::int64_t leases_of(const Context& ctx, Node& node) {
+    return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox_leases where owner = $1",
+                                              node.broker->worker());
+  }
+
+  sql::TemporaryFolder folder_;
+  SystemClock clock_;
+  SeededRandom random_{11};
+  std::optional<runtime::Runtime> runtime_;  // not before a test that forks
+};
+
+TEST_F(BrokerProcesses, ShareAGroupsWorkAndHandleEachMessageOnceInOrder) {
+  run([&](const Context& ctx) {
+    Node first = node();
+    Node second = node();
+    Seen seen;
+    std::size_t of_second = 0;
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    first.broker->subscribe(options, transactional([&](const Context&, sql::Transaction&, const Message& message) {
+                              seen.add(message);
+                            }));
+    second.broker->subscribe(options, external([&](const Context&, const Message& message) {
+                               seen.add(message);
+                               ++of_second;
+                             }));
+    first.broker->start(ctx);
+    EXPECT_EQ(leases_of(ctx, first), 64);
+    second.broker->start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 32 && leases_of(ctx, second) == 32; }));
+    for (int n = 0; n < 200; ++n) publish(ctx, n % 3 == 0 ? second : first, "key" + std::to_string(n % 40), std::to_string(n / 40));
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 200; }));
+    EXPECT_GT(of_second, 20U);
+    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4")) << key;
+
+    const Instant left = ctx.now();
+    second.broker->stop(ctx.with_timeout(5s));
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 64; }));
+    EXPECT_LT(ctx.now() - left, kImpatient.lease);  // released, not expired
+    first.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, AKilledWorkersMessagesAreTakenOverWithinItsLease) {
+  run([&](const Context& ctx) {
+    Node killed = node();
+    Node survivor = node();
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    int begun = 0;
+    killed.broker->subscribe(options, external([&](const Context& inner, const Message&) {
+                               ++begun;
+                               runtime::sleep_for(inner, 10s);  // never gets there
+                             }));
+    Seen seen;
+    survivor.broker->subscribe(options, external([&](const Context&, const Message& message) { seen.add(message); }));
+    killed.broker->start(ctx);
+    publish(ctx, killed, "a");
+    ASSERT_TRUE(eventually(ctx, [&] { return begun == 1; }));
+    killed.broker->abandon();
+    const Instant died = ctx.now();
+    survivor.broker->start(ctx);
+    EXPECT_EQ(seen.total, 0U);  // the lease still holds
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
+    EXPECT_LT(ctx.now() - died, kImpatient.lease + 200ms);
+    survivor.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, ALateCompletionIsRefusedByItsFence) {
+  run([&](const Context& ctx) {
+    Node late = node();
+    Node next = node();
+    runtime::Latch go;
+    bool finished = false;
+    const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    late.broker->subscribe(options, external([&](const Context& inner, const Message&) {
+                             go.wait(inner.detached(), "waiting for the test");
+                             finished = true;
+                           }));
+    Seen seen;
+    next.broker->subscribe(options, external([&](const Context&, const Message& message) {
+                             if (message.payload == "1") throw Error(ErrorCode::unavailable, "Park it, please.");
+                             seen.add(message);
+                           }));
+    late.broker->start(ctx);
+    publish(ctx, late, "a", "1");
+    runtime::sleep_for(ctx, 50ms);
+    late.broker->stall(true);  // suspended in the middle of a message
+    next.broker->start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return next.count("holdfast_messaging_failed_total", "g") == 1; }));
+
+    go.open();  // and wakes up long after
+    ASSERT_TRUE(eventually(ctx, [&] { return late.count("holdfast_messaging_fence_refused_total", "g") == 1; }));
+    EXPECT_TRUE(finished);
+    EXPECT_EQ(late.count("holdfast_messaging_handled_total", "g"), 0U);
+    EXPECT_EQ(next.db->query_value<std::int64_t>(ctx, "select count(*) from parked_messages"), 1);
+    late.broker->stall(false);  // it comes back as a worker among others
+    ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, late) == 32; }));
+    late.broker->stop(ctx.with_timeout(5s));
+    next.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(BrokerProcesses, NoReaderSkipsACommitOfAnotherWriter) {
+  run([&](const Context& ctx) {
+    Node writer = node();
+    Node reader = node();
+    Seen seen;
+    std::vector<std::int64_t> positions;
+    reader.broker->subscribe({.group = "g", .topics = {"orders"}},
+                             external([&](const Context&, const Message& message) {
+                               seen.add(message);
+                               positions.push_back(message.position);
+                             }));
+    reader.broker->start(ctx);
+    runtime::FiberGroup writers(ctx);
+    for (int w = 0; w < 8; ++w) {
+      writers.spawn("writer", [&, w](const Context& inner) {
+        for (int n = 0; n < 50; ++n)
+          publish(inner, w % 2 == 0 ? writer : reader, "key" + std::to_string(w), std::to_string(n));
+      });
+    }
+    writers.wait();
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 400; })) << seen.total;
+    std::ranges::sort(positions);
+    EXPECT_EQ(std::ranges::unique(positions).size(), 0U);
+    for (const auto& [key, payloads] : seen.by_key) {
+      for (int n = 0; n < 50; ++n) EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n));
+    }
+    reader.broker->stop(ctx.with_timeout(5s));
+  });
+}
+
+using BrokerCrashes = BrokerProcesses;
+
+/// A process that handles messages in the database until it is killed in the middle of its `calls`th.
+[[noreturn]] void handle_until_killed(const std::filesystem::path& file, int calls) {
+  SystemClock clock;
+  SystemRandom random;
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  runtime.run([&](const Context& ctx) {
+    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
+              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    std::atomic<int> left = calls;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}, .batch = 5},
+                           transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
+                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+                             if (--left == 0) ::raise(SIGKILL);
+                           }));
+    node.broker->start(ctx);
+    runtime::sleep_for(ctx, 20s);
+  });
+  std::exit(1);
+}
+
+TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
+  const std::filesystem::path file = folder_.path() / "test.db";
+  constexpr int kMessages = 120;
+  const auto in_process = [&](const std::function<void(const Context&, Node&)>& body) {
+    runtime::Runtime runtime({.loops = 1}, clock_, random_);
+    runtime.run([&](const Context& ctx) {
+      {
+        Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+        body(ctx, node);
+      }
+      runtime::sleep_for(ctx, 1ms);
+    });
+  };
+  in_process([&](const Context& ctx, Node& node) {
+    sql::Migrator(*node.db, migrations()).up(ctx);
+    node.db->transact(ctx, [](sql::Transaction& tx) {
+      tx.execute_script("create table effects(n integer primary key, key text, payload text)");
+    });
+    for (int n = 0; n < kMessages; ++n) publish(ctx, node, "key" + std::to_string(n % 12), std::to_string(n / 12));
+  });
+  for (const int calls : {1, 2, 7, 13, 20, 21}) {
+    EXPECT_EXIT(handle_until_killed(file, calls), ::testing::KilledBySignal(SIGKILL), "");
+  }
+  in_process([&](const Context& ctx, Node& node) {
+    const auto effects = [&] { return node.db->query_value<std::int64_t>(ctx, "select count(*) from effects"); };
+    node.broker->subscribe({.group = "g", .topics = {"orders"}},
+                           transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
+                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+                           }));
+    EXPECT_GT(effects(), 0);
+    node.broker->start(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return effects() >= kMessages; }));
+    node.broker->stop(ctx.with_timeout(5s));
+    using Row = std::tuple<std::string, std::string>;
+    std::map<std::string, std::vector<std::string>> by_key;
+    for (auto& [key, payload] : node.db->query<Row>(ctx, "select key, payload from effects order by n"))
+      by_key[key].push_back(payload);
+    EXPECT_THAT(by_key, SizeIs(12));
+    for (const auto& [key, payloads] : by_key)
+      EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")) << key;
+  });
+}
+
+}  // namespace
+}  // namespace holdfast::messaging
