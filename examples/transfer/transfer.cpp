@@ -6,6 +6,7 @@
 #include "holdfast/http/server.hpp"
 #include "holdfast/http/typed.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
+#include "holdfast/idempotency/schema.hpp"
 #include "holdfast/messaging/embedded/broker.hpp"
 #include "holdfast/messaging/schema.hpp"
 #include "holdfast/runtime/runtime.hpp"
@@ -42,14 +43,17 @@ struct Notices {
 };
 HOLDFAST_DESCRIBE(Notices, (count))
 
-const std::vector<sql::Migration> kSchema = {
-    {1, "messaging", std::string(messaging::schema_up()), std::string(messaging::schema_down())},
-    {2, "idempotency", std::string(idempotency::schema_up()), std::string(idempotency::schema_down())},
-    {3, "accounts",
-     "create table accounts (name text primary key, balance_minor integer not null check (balance_minor >= 0));"
-     "create table notices (message_id text primary key, account text not null);"
-     "insert into accounts values ('ada', 1000), ('bob', 0)",
-     "drop table notices; drop table accounts"}};
+// Each part brings the steps of its own tables; ours come after them.
+std::vector<sql::Migration> schema() {
+  auto steps = messaging::migrations();
+  for (auto& step : idempotency::migrations()) steps.push_back(std::move(step));
+  steps.push_back({1'000'000, "accounts",
+                   "create table accounts (name text primary key, balance_minor integer not null check (balance_minor >= 0));"
+                   "create table notices (message_id text primary key, account text not null);"
+                   "insert into accounts values ('ada', 1000), ('bob', 0)",
+                   "drop table notices; drop table accounts"});
+  return steps;
+}
 
 // The domain: plain statements in a transaction that the caller opened.
 Transfer transfer(const Context& ctx, sql::Transaction& tx, messaging::Publisher& publisher, const Transfer& order) {
@@ -67,9 +71,9 @@ Transfer transfer(const Context& ctx, sql::Transaction& tx, messaging::Publisher
 void run(runtime::Runtime& runtime, const Context& ctx, const std::string& folder, const std::string& address) {
   observe::Metrics metrics;
   const auto db = sql::sqlite::open_file(runtime, {.path = folder + "/transfers.db"});
-  sql::Migrator(*db, kSchema).up(ctx);
+  sql::Migrator(*db, schema()).up(ctx);
   messaging::Outbox outbox(runtime.clock(), runtime.random(), metrics);
-  idempotency::Idempotency idempotency(*db, metrics, http::problem_response);
+  idempotency::Idempotency idempotency(*db, metrics);
 
   // The subscriber: its effect and its progress commit together, so each notice is written once.
   messaging::EmbeddedBroker broker(runtime, *db, outbox, metrics, observe::Logger());
