@@ -89,10 +89,14 @@ void Loop::State::run() {
   own_stack = std::make_unique<SanitizedStack>();
   for (;;) {
     turn_started = clock.now();
-    if (take_inbox()) break;
-    fire_timers();
+    const bool last_turns = take_inbox();
+    if (!last_turns) fire_timers();
     run_ready();
-    poll();
+    if (!last_turns) {
+      poll();
+    } else if (--last_turns_left == 0 || (ready.empty() && --quiet_turns_left == 0)) {
+      break;
+    }
   }
   current_loop = nullptr;
 }
@@ -104,12 +108,13 @@ void Loop::State::stop() {
   [[maybe_unused]] const auto written = ::write(event_fd, &one, sizeof one);
 }
 
-// True when the loop is to end.
+// True when the loop is to end: what was woken before (background fibers that were cancelled) still runs.
 bool Loop::State::take_inbox() {
+  bool last_turns = false;
   {
     const std::lock_guard lock(inbox_mutex);
-    if (stopping) return true;
-    if (inbox_wakes.empty() && inbox_work.empty()) return false;
+    last_turns = stopping;
+    if (inbox_wakes.empty() && inbox_work.empty()) return last_turns;
     taken_wakes_.swap(inbox_wakes);
     taken_work_.swap(inbox_work);
   }
@@ -120,7 +125,7 @@ bool Loop::State::take_inbox() {
     work();
   }
   taken_work_.clear();
-  return false;
+  return last_turns;
 }
 
 void Loop::State::fire_timers() {

@@ -361,6 +361,49 @@ TEST(Runtime, FibersOfTwoLoopsWakeEachOtherManyTimes) {
   });
 }
 
+TEST(Runtime, LetsCancelledBackgroundFibersEndBeforeItDoes) {
+  Real real;
+  std::atomic<int> ended{0};
+  CancellationSource stop;
+  real.runtime.run([&](const Context& ctx) {
+    for (const std::size_t loop : {0U, 1U}) {
+      Latch running;
+      real.runtime.spawn_on(loop, "background", [&, background = ctx.with_cancellation(stop.token())] {
+        running.open();
+        try {
+          sleep_for(background, 1h);
+        } catch (const Error&) {
+          ++ended;
+        }
+      });
+      running.wait(ctx, "background");
+    }
+    yield();
+    stop.cancel();
+  });
+  EXPECT_EQ(ended, 2);
+}
+
+TEST(Fiber, ADeadlineInTheTurnOfItsWakeUpResumesItOnce) {
+  Simulated system;
+  system.run([&](const Context& ctx) {
+    Latch latch;
+    Timer opener([&] { latch.open(); });
+    opener.arm(ctx.now() + 5ms);
+    int resumed = 0;
+    FiberGroup group(ctx);
+    group.spawn("waiter", [&](const Context& inner) {
+      latch.wait(inner.with_timeout(5ms), "latch");
+      ++resumed;
+      sleep_for(inner, 1ms);
+      ++resumed;
+    });
+    group.wait();
+    EXPECT_EQ(resumed, 2);
+    EXPECT_EQ(ctx.now().time_since_epoch(), 6ms);
+  });
+}
+
 TEST(Runtime, ReportsALoopThatStalls) {
   std::atomic<int> reports{0};
   Real real({.loops = 1, .stall_limit = 5ms, .on_stall = [&](const std::string& where) {

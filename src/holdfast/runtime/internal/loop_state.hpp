@@ -111,6 +111,8 @@ struct Loop::State {
   std::vector<std::function<void()>> inbox_work;
   bool sleeping = false;
   bool stopping = false;
+  int last_turns_left = 1000;  // after stop(), for what was woken before …
+  int quiet_turns_left = 2;    // … and until nothing is
 
   std::vector<IoHandler*> fetched;  // of the events being dispatched; unwatch() blanks its own
 
