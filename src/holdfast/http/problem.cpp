@@ -93,7 +93,7 @@ Response problem_response(const Context& ctx, const Request& request, const Erro
 
 void complete_problem(const Context& ctx, const Request& request, Response& response) {
   const bool is_problem = response.content_type() == kProblemType && response.body.ends_with('}');
-  if (!is_problem || response.body.find("\"requestId\":") != std::string::npos) return;
+  if (!is_problem || response.body.find("\"instance\":") != std::string::npos) return;
   Problem known;
   identify(known, ctx, request);
   std::string extra;
