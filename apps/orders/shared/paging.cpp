@@ -8,8 +8,9 @@ namespace holdfast::orders {
 namespace {
 
 [[noreturn]] void refuse_cursor() {
-  throw Error(ErrorCode::invalid_argument,
-              "The cursor is not one this list gave out. Start again without it, with the same sort and filters.")
+  throw Error(
+      ErrorCode::invalid_argument,
+      "The cursor is not one this list gave out. Start again without it, with the same sort and filters.")
       .reason("bad_cursor")
       .violations({{"?cursor", "bad_cursor", "must be a nextCursor of the same list"}});
 }

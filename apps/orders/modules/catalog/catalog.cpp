@@ -14,7 +14,8 @@ void require_object(const JsonText& attributes, Violations& faults) {
 }
 
 void require_currency(const Price& price, Violations& faults) {
-  if (price.currency == Currency()) faults.add_at("/price/currency", "no_currency", "must be a currency; XXX is none");
+  if (price.currency == Currency())
+    faults.add_at("/price/currency", "no_currency", "must be a currency; XXX is none");
 }
 
 void require_version(const Product& product, std::optional<std::int64_t> expected) {
@@ -74,12 +75,14 @@ void NewProduct::validate(Violations& faults) const {
 Product create(const Context& ctx, sql::Transaction& tx, const NewProduct& product) {
   const WallTime now = ctx.clock().wall_now();
   const std::int64_t created = tx.execute(
-      "insert into products(sku, price_minor, currency, status, name, version, created_at, updated_at, attributes, "
+      "insert into products(sku, price_minor, currency, status, name, version, created_at, updated_at, "
+      "attributes, "
       "description) values($1, $2, $3, 'active', $4, 1, $5, $5, $6, $7) on conflict(sku) do nothing",
       product.sku, product.price.minor, product.price.currency, product.name, now, product.attributes,
       product.description);
   if (created == 0) {
-    throw Error(ErrorCode::conflict, "Product " + product.sku + " exists already. Change it with PUT or PATCH.")
+    throw Error(ErrorCode::conflict,
+                "Product " + product.sku + " exists already. Change it with PUT or PATCH.")
         .reason("sku_exists");
   }
   inventory::open(ctx, tx, product.sku, product.initial_stock);
@@ -94,12 +97,13 @@ std::optional<Product> find(sql::Queries& db, std::string_view sku) {
 
 Product get(sql::Queries& db, std::string_view sku) {
   auto found = find(db, sku);
-  if (!found) throw Error(ErrorCode::not_found, "There is no product " + std::string(sku) + ".").reason("unknown_sku");
+  if (!found)
+    throw Error(ErrorCode::not_found, "There is no product " + std::string(sku) + ".").reason("unknown_sku");
   return std::move(*found);
 }
 
-Product replace(const Context& ctx, sql::Transaction& tx, std::string_view sku, const ProductContents& contents,
-                std::optional<std::int64_t> expected_version) {
+Product replace(const Context& ctx, sql::Transaction& tx, std::string_view sku,
+                const ProductContents& contents, std::optional<std::int64_t> expected_version) {
   Product product = get(tx, sku);
   require_version(product, expected_version);
   return change(ctx, tx, std::move(product), contents);
@@ -108,7 +112,8 @@ Product replace(const Context& ctx, sql::Transaction& tx, std::string_view sku, 
 Product patch(const Context& ctx, sql::Transaction& tx, std::string_view sku, const JsonValue& merge_patch,
               std::optional<std::int64_t> expected_version) {
   if (!merge_patch.is_object()) {
-    throw Error(ErrorCode::invalid_argument, "A product's patch must be a JSON object.").reason("validation_failed");
+    throw Error(ErrorCode::invalid_argument, "A product's patch must be a JSON object.")
+        .reason("validation_failed");
   }
   Product product = get(tx, sku);
   require_version(product, expected_version);
@@ -127,7 +132,8 @@ Product archive(const Context& ctx, sql::Transaction& tx, std::string_view sku,
 }
 
 std::optional<PriceTag> price_tag(sql::Queries& db, std::string_view sku) {
-  return db.query_one<PriceTag>("select price_minor, currency, status, name from products where sku = $1", sku);
+  return db.query_one<PriceTag>("select price_minor, currency, status, name from products where sku = $1",
+                                sku);
 }
 
 std::string merge_json(const JsonValue& target, const JsonValue& patch) {

@@ -21,6 +21,7 @@
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/migrations.hpp"
+#include "orders/modules/catalog/import.hpp"
 #include "orders/modules/inventory/inventory.hpp"
 #include "orders/shared/paging.hpp"
 
@@ -41,9 +42,11 @@ struct Price {
   std::int64_t minor = 0;
   Currency currency;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&Price::minor>().range(0, kMaxPriceMinor).doc("Whole minor units (pence, cents).").example("1250"),
-        field<&Price::currency>().doc("ISO 4217.").example("\"GBP\""));
+    return holdfast::rules(field<&Price::minor>()
+                               .range(0, kMaxPriceMinor)
+                               .doc("Whole minor units (pence, cents).")
+                               .example("1250"),
+                           field<&Price::currency>().doc("ISO 4217.").example("\"GBP\""));
   }
   bool operator==(const Price&) const = default;
 };
@@ -60,7 +63,8 @@ struct Product {
   WallTime created_at;
   WallTime updated_at;
 };
-HOLDFAST_DESCRIBE(Product, (sku, name, description, price, status, attributes, version, created_at, updated_at))
+HOLDFAST_DESCRIBE(Product,
+                  (sku, name, description, price, status, attributes, version, created_at, updated_at))
 
 /// What can be changed of a product.
 struct ProductContents {
@@ -72,12 +76,17 @@ struct ProductContents {
 
   void validate(Violations& faults) const;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&ProductContents::name>().length(1, kMaxNameLength).printable().example("\"Regency cake stand\""),
-        field<&ProductContents::description>().length(0, 10'000).defaulted(),
-        field<&ProductContents::status>().defaulted(),
-        field<&ProductContents::attributes>().length(2, 16 * 1024).defaulted().doc("Any JSON object.").example(
-            "{\"colour\": \"red\"}"));
+    return holdfast::rules(field<&ProductContents::name>()
+                               .length(1, kMaxNameLength)
+                               .printable()
+                               .example("\"Regency cake stand\""),
+                           field<&ProductContents::description>().length(0, 10'000).defaulted(),
+                           field<&ProductContents::status>().defaulted(),
+                           field<&ProductContents::attributes>()
+                               .length(2, 16 * 1024)
+                               .defaulted()
+                               .doc("Any JSON object.")
+                               .example("{\"colour\": \"red\"}"));
   }
   bool operator==(const ProductContents&) const = default;
 };
@@ -94,12 +103,21 @@ struct NewProduct {
   void validate(Violations& faults) const;
   static constexpr auto rules() {
     return holdfast::rules(
-        field<&NewProduct::sku>().length(1, kMaxSkuLength).pattern_chars(kSkuChars).example("\"CAKE-STAND-3\""),
+        field<&NewProduct::sku>()
+            .length(1, kMaxSkuLength)
+            .pattern_chars(kSkuChars)
+            .example("\"CAKE-STAND-3\""),
         field<&NewProduct::name>().length(1, kMaxNameLength).printable().example("\"Regency cake stand\""),
         field<&NewProduct::description>().length(0, 10'000).defaulted(),
-        field<&NewProduct::attributes>().length(2, 16 * 1024).defaulted().doc("Any JSON object.").example(
-            "{\"colour\": \"red\"}"),
-        field<&NewProduct::initial_stock>().range(0, inventory::kMaxLevel).defaulted().doc("Pieces in stock."));
+        field<&NewProduct::attributes>()
+            .length(2, 16 * 1024)
+            .defaulted()
+            .doc("Any JSON object.")
+            .example("{\"colour\": \"red\"}"),
+        field<&NewProduct::initial_stock>()
+            .range(0, inventory::kMaxLevel)
+            .defaulted()
+            .doc("Pieces in stock."));
   }
 };
 HOLDFAST_DESCRIBE(NewProduct, (sku, name, description, price, attributes, initial_stock))
@@ -115,8 +133,8 @@ Product get(sql::Queries& db, std::string_view sku);
 // product has that version; without, the last writer wins. A change that changes nothing keeps the
 // version. All throw as get().
 
-Product replace(const Context& ctx, sql::Transaction& tx, std::string_view sku, const ProductContents& contents,
-                std::optional<std::int64_t> expected_version = {});
+Product replace(const Context& ctx, sql::Transaction& tx, std::string_view sku,
+                const ProductContents& contents, std::optional<std::int64_t> expected_version = {});
 /// `merge_patch` as in RFC 7396, upon the members of ProductContents. Throws Error(invalid_argument) as
 /// from_json() does where the result is no sound product.
 Product patch(const Context& ctx, sql::Transaction& tx, std::string_view sku, const JsonValue& merge_patch,

@@ -25,9 +25,11 @@ struct SortBy {
 SortBy parse_sort(std::string_view text) {
   const bool descending = text.starts_with('-');
   if (descending) text.remove_prefix(1);
-  const auto* found = std::find_if(std::begin(kSorts), std::end(kSorts), [&](const Sort& s) { return s.name == text; });
+  const auto* found =
+      std::find_if(std::begin(kSorts), std::end(kSorts), [&](const Sort& s) { return s.name == text; });
   if (found == std::end(kSorts)) {
-    const std::string message = "must be one of sku, name, price, createdAt, updatedAt, with '-' before it to descend";
+    const std::string message =
+        "must be one of sku, name, price, createdAt, updatedAt, with '-' before it to descend";
     throw Error(ErrorCode::invalid_argument, "Products can't be sorted like that: sort " + message + ".")
         .reason("bad_sort")
         .violations({{"?sort", "bad_sort", message}});
@@ -37,7 +39,8 @@ SortBy parse_sort(std::string_view text) {
 
 // $1…$5 in this order, absent ones null. The text is sought in lower case: ASCII only, in SQLite.
 constexpr std::string_view kFilter =
-    " where ($1 is null or status = $1) and ($2 is null or price_minor >= $2) and ($3 is null or price_minor <= $3)"
+    " where ($1 is null or status = $1) and ($2 is null or price_minor >= $2) and ($3 is null or price_minor "
+    "<= $3)"
     " and ($4 is null or currency = $4) and ($5 is null or lower(name) like $5 escape '\\'"
     " or lower(sku) like $5 escape '\\' or lower(description) like $5 escape '\\')";
 

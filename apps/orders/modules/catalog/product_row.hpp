@@ -20,16 +20,23 @@ struct ProductRow {
   WallTime created_at;
   WallTime updated_at;
 };
-HOLDFAST_DESCRIBE(ProductRow, (sku, name, description, price_minor, currency, status, attributes, version, created_at,
-                               updated_at))
+HOLDFAST_DESCRIBE(ProductRow, (sku, name, description, price_minor, currency, status, attributes, version,
+                               created_at, updated_at))
 
 inline constexpr std::string_view kSelectProduct =
-    "select sku, name, description, price_minor, currency, status, attributes, version, created_at, updated_at "
+    "select sku, name, description, price_minor, currency, status, attributes, version, created_at, "
+    "updated_at "
     "from products";
 
 inline Product to_product(ProductRow&& row) {
-  return {std::move(row.sku), std::move(row.name),       std::move(row.description), {row.price_minor, row.currency},
-          row.status,         std::move(row.attributes), row.version,                row.created_at,
+  return {std::move(row.sku),
+          std::move(row.name),
+          std::move(row.description),
+          {row.price_minor, row.currency},
+          row.status,
+          std::move(row.attributes),
+          row.version,
+          row.created_at,
           row.updated_at};
 }
 

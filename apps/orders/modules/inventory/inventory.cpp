@@ -10,12 +10,13 @@ void record(const Context& ctx, sql::Transaction& tx, std::string_view sku, std:
 }
 
 [[noreturn]] void refuse_adjustment(const StockLevel& level, std::int64_t delta) {
-  std::string detail = level.sku + " has " + std::to_string(level.quantity) + " pieces; a change by " +
-                       std::to_string(delta);
+  std::string detail =
+      level.sku + " has " + std::to_string(level.quantity) + " pieces; a change by " + std::to_string(delta);
   if (delta < 0) {
     throw Error(ErrorCode::conflict, detail + " would leave less than none.").reason("insufficient_stock");
   }
-  throw Error(ErrorCode::conflict, detail + " would exceed " + std::to_string(kMaxLevel) + ".").reason("stock_limit");
+  throw Error(ErrorCode::conflict, detail + " would exceed " + std::to_string(kMaxLevel) + ".")
+      .reason("stock_limit");
 }
 
 }  // namespace
@@ -26,7 +27,8 @@ void Adjustment::validate(Violations& faults) const {
     case MovementReason::opening:
     case MovementReason::sold:
     case MovementReason::cancelled:
-      faults.add_at("/reason", "reserved_reason", "must be one of received, returned, damaged, lost, correction");
+      faults.add_at("/reason", "reserved_reason",
+                    "must be one of received, returned, damaged, lost, correction");
       break;
     default: break;
   }
@@ -34,8 +36,8 @@ void Adjustment::validate(Violations& faults) const {
 
 bool open(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity) {
   const std::int64_t opened = tx.execute(
-      "insert into stock_levels(sku, quantity, updated_at) values($1, $2, $3) on conflict(sku) do nothing", sku,
-      quantity, ctx.clock().wall_now());
+      "insert into stock_levels(sku, quantity, updated_at) values($1, $2, $3) on conflict(sku) do nothing",
+      sku, quantity, ctx.clock().wall_now());
   if (opened == 0) return false;
   if (quantity != 0) record(ctx, tx, sku, quantity, MovementReason::opening, "");
   return true;
@@ -44,8 +46,8 @@ bool open(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::i
 bool deduct(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity,
             std::string_view reference) {
   const std::int64_t deducted = tx.execute(
-      "update stock_levels set quantity = quantity - $2, updated_at = $3 where sku = $1 and quantity >= $2", sku,
-      quantity, ctx.clock().wall_now());
+      "update stock_levels set quantity = quantity - $2, updated_at = $3 where sku = $1 and quantity >= $2",
+      sku, quantity, ctx.clock().wall_now());
   if (deducted == 0) return false;
   record(ctx, tx, sku, -quantity, MovementReason::sold, reference);
   return true;
@@ -54,18 +56,21 @@ bool deduct(const Context& ctx, sql::Transaction& tx, std::string_view sku, std:
 void give_back(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity,
                std::string_view reference) {
   const std::int64_t changed =
-      tx.execute("update stock_levels set quantity = quantity + $2, updated_at = $3 where sku = $1", sku, quantity,
-                 ctx.clock().wall_now());
+      tx.execute("update stock_levels set quantity = quantity + $2, updated_at = $3 where sku = $1", sku,
+                 quantity, ctx.clock().wall_now());
   if (changed == 0) {
     throw Error(ErrorCode::internal, "The stock could not be given back.")
-        .cause("no stock level of " + std::string(sku) + ", which " + std::string(reference) + " was sold from");
+        .cause("no stock level of " + std::string(sku) + ", which " + std::string(reference) +
+               " was sold from");
   }
   record(ctx, tx, sku, quantity, MovementReason::cancelled, reference);
 }
 
-StockLevel adjust(const Context& ctx, sql::Transaction& tx, std::string_view sku, const Adjustment& adjustment) {
+StockLevel adjust(const Context& ctx, sql::Transaction& tx, std::string_view sku,
+                  const Adjustment& adjustment) {
   const auto before = level(tx, sku);
-  if (!before) throw Error(ErrorCode::not_found, "There is no stock of " + std::string(sku) + ".").reason("unknown_sku");
+  if (!before)
+    throw Error(ErrorCode::not_found, "There is no stock of " + std::string(sku) + ".").reason("unknown_sku");
   const std::int64_t changed = tx.execute(
       "update stock_levels set quantity = quantity + $2, updated_at = $3 "
       "where sku = $1 and quantity + $2 between 0 and $4",
@@ -79,7 +84,8 @@ std::optional<StockLevel> level(sql::Queries& db, std::string_view sku) {
   return db.query_one<StockLevel>("select sku, quantity, updated_at from stock_levels where sku = $1", sku);
 }
 
-std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int64_t before, std::int64_t limit) {
+std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int64_t before,
+                                std::int64_t limit) {
   return db.query<Movement>(
       "select id, sku, delta, reason, reference, at from stock_movements "
       "where sku = $1 and ($2 = 0 or id < $2) order by id desc limit $3",

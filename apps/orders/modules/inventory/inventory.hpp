@@ -34,7 +34,8 @@ enum class MovementReason : std::uint8_t {
   lost,        ///< written off
   correction,  ///< a count found another number
 };
-HOLDFAST_DESCRIBE_ENUM(MovementReason, opening, sold, cancelled, received, returned, damaged, lost, correction)
+HOLDFAST_DESCRIBE_ENUM(MovementReason, opening, sold, cancelled, received, returned, damaged, lost,
+                       correction)
 
 struct StockLevel {
   std::string sku;
@@ -61,15 +62,19 @@ struct Adjustment {
 
   void validate(Violations& faults) const;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&Adjustment::delta>().range(-kMaxLevel, kMaxLevel).doc("Pieces to add, or to take where negative; not 0.").example("25"),
-        field<&Adjustment::reason>().doc("received, returned, damaged, lost or correction.").example("\"received\""),
-        field<&Adjustment::reference>()
-            .length(0, 200)
-            .printable()
-            .defaulted()
-            .doc("What it belongs to, e.g. a delivery note.")
-            .example("\"DN-2041\""));
+    return holdfast::rules(field<&Adjustment::delta>()
+                               .range(-kMaxLevel, kMaxLevel)
+                               .doc("Pieces to add, or to take where negative; not 0.")
+                               .example("25"),
+                           field<&Adjustment::reason>()
+                               .doc("received, returned, damaged, lost or correction.")
+                               .example("\"received\""),
+                           field<&Adjustment::reference>()
+                               .length(0, 200)
+                               .printable()
+                               .defaulted()
+                               .doc("What it belongs to, e.g. a delivery note.")
+                               .example("\"DN-2041\""));
   }
 };
 HOLDFAST_DESCRIBE(Adjustment, (delta, reason, reference))
@@ -87,8 +92,8 @@ bool open(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::i
 
 /// Takes `quantity` (positive) off the level if it is there: one guarded statement and one movement.
 /// False, and nothing done, where there is less or the sku is unknown.
-[[nodiscard]] bool deduct(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity,
-                          std::string_view reference);
+[[nodiscard]] bool deduct(const Context& ctx, sql::Transaction& tx, std::string_view sku,
+                          std::int64_t quantity, std::string_view reference);
 
 /// Puts back what deduct() took.
 void give_back(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity,
@@ -96,14 +101,16 @@ void give_back(const Context& ctx, sql::Transaction& tx, std::string_view sku, s
 
 /// Throws Error: not_found for an unknown sku; conflict/"insufficient_stock" where the level would go
 /// below zero, conflict/"stock_limit" where above kMaxLevel.
-StockLevel adjust(const Context& ctx, sql::Transaction& tx, std::string_view sku, const Adjustment& adjustment);
+StockLevel adjust(const Context& ctx, sql::Transaction& tx, std::string_view sku,
+                  const Adjustment& adjustment);
 
 /// Nothing for an unknown sku.
 std::optional<StockLevel> level(sql::Queries& db, std::string_view sku);
 
 /// The newest movements of a sku that came before movement `before` (0: all), at most `limit`. A scan
 /// of the ledger from its end: selling, not looking back, is what its layout is made for.
-std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int64_t before, std::int64_t limit);
+std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int64_t before,
+                                std::int64_t limit);
 
 /// Skus whose ledger does not add up, at most `limit`. Reads the whole ledger.
 std::vector<Imbalance> imbalances(sql::Queries& db, std::int64_t limit = 100);

@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "orders/testing.hpp"
+#include "orders/testing/domain.hpp"
 
 namespace holdfast::orders::inventory {
 namespace {
@@ -71,7 +71,8 @@ TEST(Inventory, SeesALevelThatItsMovementsDoNotExplain) {
   with_domain([](Domain& d) {
     open_sku(d, "A", 10);
     open_sku(d, "B", 5);
-    d.write([](sql::Transaction& tx) { tx.execute("update stock_levels set quantity = 11 where sku = 'A'"); });
+    d.write(
+        [](sql::Transaction& tx) { tx.execute("update stock_levels set quantity = 11 where sku = 'A'"); });
     const auto found = check(d);
     ASSERT_EQ(found.size(), 1U);
     EXPECT_EQ(found[0].sku, "A");
@@ -84,9 +85,10 @@ TEST(Inventory, RefusesAdjustmentsBelowNoneAboveTheLimitAndOfUnknownSkus) {
   with_domain([](Domain& d) {
     open_sku(d, "A", 10);
     const auto reason_of = [&](std::string_view sku, std::int64_t delta) {
-      return std::string(error_of([&] {
-                           d.write([&](sql::Transaction& tx) { return adjust(d.ctx, tx, sku, {.delta = delta}); });
-                         }).reason());
+      return std::string(
+          error_of([&] {
+            d.write([&](sql::Transaction& tx) { return adjust(d.ctx, tx, sku, {.delta = delta}); });
+          }).reason());
     };
     EXPECT_EQ(reason_of("A", -11), "insufficient_stock");
     EXPECT_EQ(reason_of("A", kMaxLevel), "stock_limit");

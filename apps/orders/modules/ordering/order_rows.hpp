@@ -27,4 +27,12 @@ struct LineRow {
 };
 HOLDFAST_DESCRIBE(LineRow, (sku, name, quantity, unit_price_minor))
 
+struct ChangeRow {
+  std::int64_t number = 0;
+  std::string type;
+  WallTime at;
+  std::string payload;
+};
+HOLDFAST_DESCRIBE(ChangeRow, (number, type, at, payload))
+
 }  // namespace holdfast::orders::ordering

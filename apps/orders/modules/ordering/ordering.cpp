@@ -49,7 +49,8 @@ std::vector<catalog::PriceTag> price(sql::Transaction& tx, const std::vector<Ord
   }
   if (!faults.empty()) {
     std::string reason = faults.front().code;
-    throw Error(ErrorCode::unprocessable, "Some items can't be ordered. Nothing was ordered; see the violations.")
+    throw Error(ErrorCode::unprocessable,
+                "Some items can't be ordered. Nothing was ordered; see the violations.")
         .reason(std::move(reason))
         .violations(std::move(faults));
   }
@@ -95,8 +96,8 @@ void insert(sql::Transaction& tx, const Order& order) {
   tx.execute(
       "insert into orders(id, customer_id, customer_email, status, total_minor, currency, shipping_address, "
       "created_at, updated_at) values($1, $2, $3, $4, $5, $6, $7, $8, $8)",
-      order.id, order.customer_id, order.customer_email, order.status, order.total.minor, order.total.currency,
-      address, order.created_at);
+      order.id, order.customer_id, order.customer_email, order.status, order.total.minor,
+      order.total.currency, address, order.created_at);
   std::int64_t position = 0;
   for (const OrderLine& line : order.items) {
     tx.execute(
@@ -106,12 +107,23 @@ void insert(sql::Transaction& tx, const Order& order) {
   }
 }
 
+/// Event 1 is the order itself as it was placed, which costs the order path nothing; later ones are rows.
+void record_change(sql::Transaction& tx, const Placed& placed, std::string_view type) {
+  tx.execute(
+      "insert into order_changes(order_id, number, type, at, payload) select $1, "
+      "coalesce(max(number), 1) + 1, $2, $3, $4 from order_changes where order_id = $1",
+      placed.order.id, type, placed.order.updated_at, placed.json);
+}
+
 bool looks_like_email(std::string_view text) {
   const std::size_t at = text.find('@');
   if (at == 0 || at == std::string_view::npos || at + 1 == text.size()) return false;
-  return std::all_of(text.begin(), text.end(), [&](char c) {
-    return c > ' ' && c < 127 && std::string_view("\"(),:;<>[]\\").find(c) == std::string_view::npos;
-  }) && text.find('@', at + 1) == std::string_view::npos;
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) {
+                       return c > ' ' && c < 127 &&
+                              std::string_view("\"(),:;<>[]\\").find(c) == std::string_view::npos;
+                     }) &&
+         text.find('@', at + 1) == std::string_view::npos;
 }
 
 }  // namespace
@@ -178,8 +190,8 @@ Placed Ordering::cancel(const Context& ctx, sql::Transaction& tx, const OrderId&
   }
   const WallTime now = ctx.clock().wall_now();
   const std::int64_t moved =
-      tx.execute("update orders set status = 'cancelled', updated_at = $2 where id = $1 and status = $3", id, now,
-                 order.status);
+      tx.execute("update orders set status = 'cancelled', updated_at = $2 where id = $1 and status = $3", id,
+                 now, order.status);
   if (moved == 0) {  // only where transactions run side by side, which the embedded database's don't
     throw Error(ErrorCode::conflict, "Order " + id.text() + " has just been changed. Try again.")
         .reason("invalid_transition");
@@ -189,11 +201,13 @@ Placed Ordering::cancel(const Context& ctx, sql::Transaction& tx, const OrderId&
   const std::string reference = id.text();
   for (const OrderLine& line : order.items) inventory::give_back(ctx, tx, line.sku, line.quantity, reference);
   placed.json = to_json(order);
+  record_change(tx, placed, kCancelledEvent);
   publish(ctx, tx, placed, kCancelledEvent);
   return placed;
 }
 
-void Ordering::publish(const Context& ctx, sql::Transaction& tx, const Placed& placed, std::string_view type) {
+void Ordering::publish(const Context& ctx, sql::Transaction& tx, const Placed& placed,
+                       std::string_view type) {
   publisher_.publish(ctx, tx,
                      {.topic = std::string(kTopic),
                       .key = placed.order.id.text(),

@@ -62,13 +62,17 @@ struct Address {
   std::string postal_code;
   std::string country;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&Address::name>().length(1, 200).printable(), field<&Address::line1>().length(1, 200).printable(),
-        field<&Address::line2>().length(0, 200).printable().defaulted(),
-        field<&Address::city>().length(1, 100).printable(),
-        field<&Address::region>().length(0, 100).printable().defaulted(),
-        field<&Address::postal_code>().length(1, 20).printable(),
-        field<&Address::country>().length(2, 2).pattern_chars("A-Z").doc("ISO 3166-1 alpha-2.").example("\"GB\""));
+    return holdfast::rules(field<&Address::name>().length(1, 200).printable(),
+                           field<&Address::line1>().length(1, 200).printable(),
+                           field<&Address::line2>().length(0, 200).printable().defaulted(),
+                           field<&Address::city>().length(1, 100).printable(),
+                           field<&Address::region>().length(0, 100).printable().defaulted(),
+                           field<&Address::postal_code>().length(1, 20).printable(),
+                           field<&Address::country>()
+                               .length(2, 2)
+                               .pattern_chars("A-Z")
+                               .doc("ISO 3166-1 alpha-2.")
+                               .example("\"GB\""));
   }
   bool operator==(const Address&) const = default;
 };
@@ -78,12 +82,11 @@ struct OrderItem {
   std::string sku;
   std::int64_t quantity = 0;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&OrderItem::sku>()
-            .length(1, catalog::kMaxSkuLength)
-            .pattern_chars(catalog::kSkuChars)
-            .example("\"CAKE-STAND-3\""),
-        field<&OrderItem::quantity>().range(1, kMaxQuantity).doc("Pieces.").example("2"));
+    return holdfast::rules(field<&OrderItem::sku>()
+                               .length(1, catalog::kMaxSkuLength)
+                               .pattern_chars(catalog::kSkuChars)
+                               .example("\"CAKE-STAND-3\""),
+                           field<&OrderItem::quantity>().range(1, kMaxQuantity).doc("Pieces.").example("2"));
   }
 };
 HOLDFAST_DESCRIBE(OrderItem, (sku, quantity))
@@ -96,19 +99,18 @@ struct PlaceOrder {
 
   void validate(Violations& faults) const;
   static constexpr auto rules() {
-    return holdfast::rules(
-        field<&PlaceOrder::customer_id>()
-            .length(1, 64)
-            .pattern_chars("A-Za-z0-9._-")
-            .doc("The shop's own name of the customer.")
-            .example("\"17850\""),
-        field<&PlaceOrder::customer_email>()
-            .length(3, 254)
-            .printable()
-            .doc("Where the receipt goes; <customerId>@customers.invalid unless given.")
-            .example("\"ada@example.org\""),
-        field<&PlaceOrder::items>().size(1, kMaxItems).doc("Each sku once."),
-        field<&PlaceOrder::shipping_address>().doc("Where the goods go."));
+    return holdfast::rules(field<&PlaceOrder::customer_id>()
+                               .length(1, 64)
+                               .pattern_chars("A-Za-z0-9._-")
+                               .doc("The shop's own name of the customer.")
+                               .example("\"17850\""),
+                           field<&PlaceOrder::customer_email>()
+                               .length(3, 254)
+                               .printable()
+                               .doc("Where the receipt goes; <customerId>@customers.invalid unless given.")
+                               .example("\"ada@example.org\""),
+                           field<&PlaceOrder::items>().size(1, kMaxItems).doc("Each sku once."),
+                           field<&PlaceOrder::shipping_address>().doc("Where the goods go."));
   }
 };
 HOLDFAST_DESCRIBE(PlaceOrder, (customer_id, customer_email, items, shipping_address))
@@ -172,6 +174,18 @@ class Ordering {
   IdGenerator& ids_;
   messaging::Publisher& publisher_;
 };
+
+/// What happened to an order, told to whoever watches it.
+struct OrderEvent {
+  std::int64_t number = 0;  ///< within the order, from 1
+  std::string type;         ///< kPlacedEvent, kCancelledEvent, …
+  WallTime at;
+  std::string json;  ///< the Order as it was after it
+};
+
+/// The events after number `after`, in order. Kept as long as the order is, unlike its messages.
+/// Throws Error(not_found, "unknown_order").
+std::vector<OrderEvent> events(sql::Queries& db, const OrderId& id, std::int64_t after = 0);
 
 std::optional<Order> find(sql::Queries& db, const OrderId& id);
 /// As find(); throws Error(not_found, "unknown_order").

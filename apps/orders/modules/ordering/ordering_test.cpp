@@ -2,7 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include "orders/testing.hpp"
+#include "orders/testing/domain.hpp"
 
 namespace holdfast::orders::ordering {
 namespace {
@@ -62,7 +62,8 @@ TEST(Ordering, KeepsAddressAndEmail) {
     stock_shelf(d, {product("MUG", 850, 10)});
     PlaceOrder command = order_of({{"MUG", 1}});
     command.customer_email = "ada@example.org";
-    command.shipping_address = Address{.name = "Ada", .line1 = "1 St", .city = "London", .postal_code = "N1", .country = "GB"};
+    command.shipping_address =
+        Address{.name = "Ada", .line1 = "1 St", .city = "London", .postal_code = "N1", .country = "GB"};
     const Placed placed = place(d, command);
     const Order stored = d.read([&](sql::Snapshot& db) { return get(db, placed.order.id); });
     EXPECT_EQ(stored.shipping_address, command.shipping_address);
@@ -148,7 +149,8 @@ TEST(Ordering, RefusesMovesTheStatusMachineDoesNotHave) {
   with_domain([](Domain& d) {
     stock_shelf(d, {product("MUG", 850, 10)});
     const OrderId id = place(d, order_of({{"MUG", 4}})).order.id;
-    d.write([&](sql::Transaction& tx) { tx.execute("update orders set status = 'shipped' where id = $1", id); });
+    d.write(
+        [&](sql::Transaction& tx) { tx.execute("update orders set status = 'shipped' where id = $1", id); });
     EXPECT_EQ(error_of([&] { cancel(d, id); }).reason(), "invalid_transition");
     EXPECT_EQ(stock(d, "MUG"), 6);
     EXPECT_EQ(error_of([&] { cancel(d, OrderId{}); }).reason(), "unknown_order");
@@ -183,8 +185,29 @@ TEST(Ordering, ListsByCustomerStatusAndTimeNewestFirst) {
     EXPECT_THAT(ids({.customer_id = "even", .limit = 1}), ElementsAre(4, 2, 0));
     EXPECT_THAT(ids({.status = OrderStatus::cancelled}), ElementsAre(2));
     EXPECT_THAT(ids({.status = OrderStatus::confirmed}), ElementsAre(4, 3, 1, 0));
-    EXPECT_THAT(ids({.created_from = placed[1].created_at, .created_before = placed[3].created_at, .limit = 1}),
-                ElementsAre(2, 1));
+    EXPECT_THAT(
+        ids({.created_from = placed[1].created_at, .created_before = placed[3].created_at, .limit = 1}),
+        ElementsAre(2, 1));
+  });
+}
+
+TEST(Ordering, TellsWhatHappenedToAnOrder) {
+  with_domain([](Domain& d) {
+    stock_shelf(d, {product("MUG", 850, 10)});
+    const Placed placed = place(d, order_of({{"MUG", 4}}));
+    d.clock.advance(std::chrono::seconds(5));
+    const Placed cancelled = cancel(d, placed.order.id);
+    cancel(d, placed.order.id);
+    const auto all = d.read([&](sql::Snapshot& db) { return events(db, placed.order.id); });
+    ASSERT_EQ(all.size(), 2U);
+    EXPECT_EQ(all[0].type, "order.placed");
+    EXPECT_EQ(all[0].json, placed.json) << "as it was then, not as it is now";
+    EXPECT_EQ(all[1].number, 2);
+    EXPECT_EQ(all[1].json, cancelled.json);
+    EXPECT_EQ(d.read([&](sql::Snapshot& db) { return events(db, placed.order.id, 1); }).size(), 1U);
+    EXPECT_TRUE(d.read([&](sql::Snapshot& db) { return events(db, placed.order.id, 2); }).empty());
+    EXPECT_EQ(error_of([&] { d.read([](sql::Snapshot& db) { return events(db, OrderId{}); }); }).reason(),
+              "unknown_order");
   });
 }
 
@@ -192,7 +215,8 @@ TEST(Ordering, RefusesACursorOfAnotherList) {
   with_domain([](Domain& d) {
     OrderQuery query;
     query.cursor = write_cursor({"sku", {"MUG", "MUG"}});
-    EXPECT_EQ(error_of([&] { d.read([&](sql::Snapshot& db) { return list(db, query); }); }).reason(), "bad_cursor");
+    EXPECT_EQ(error_of([&] { d.read([&](sql::Snapshot& db) { return list(db, query); }); }).reason(),
+              "bad_cursor");
   });
 }
 

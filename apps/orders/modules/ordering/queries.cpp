@@ -4,8 +4,9 @@
 namespace holdfast::orders::ordering {
 namespace {
 
-#define ORDER_COLUMNS \
-  "select id, customer_id, customer_email, status, total_minor, currency, shipping_address, created_at, updated_at " \
+#define ORDER_COLUMNS                                                                                     \
+  "select id, customer_id, customer_email, status, total_minor, currency, shipping_address, created_at, " \
+  "updated_at "                                                                                           \
   "from orders"
 
 std::vector<OrderLine> lines_of(sql::Queries& db, const OrderRow& row) {
@@ -40,7 +41,8 @@ std::string lowest_id_at(WallTime at) {
   auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(at.time_since_epoch()).count();
   milliseconds = std::max<std::int64_t>(milliseconds, 0);
   Bytes16 bytes{};
-  for (std::size_t i = 6; i-- > 0; milliseconds >>= 8) bytes[i] = static_cast<std::uint8_t>(milliseconds & 0xff);
+  for (std::size_t i = 6; i-- > 0; milliseconds >>= 8)
+    bytes[i] = static_cast<std::uint8_t>(milliseconds & 0xff);
   return OrderId(bytes).text();
 }
 
@@ -54,8 +56,27 @@ std::optional<Order> find(sql::Queries& db, const OrderId& id) {
 
 Order get(sql::Queries& db, const OrderId& id) {
   auto found = find(db, id);
-  if (!found) throw Error(ErrorCode::not_found, "There is no order " + id.text() + ".").reason("unknown_order");
+  if (!found)
+    throw Error(ErrorCode::not_found, "There is no order " + id.text() + ".").reason("unknown_order");
   return std::move(*found);
+}
+
+std::vector<OrderEvent> events(sql::Queries& db, const OrderId& id, std::int64_t after) {
+  std::vector<OrderEvent> found;
+  if (after < 1) {
+    Order placed = get(db, id);
+    placed.status = kInitialStatus;
+    placed.updated_at = placed.created_at;
+    found.push_back({1, std::string(kPlacedEvent), placed.created_at, to_json(placed)});
+  }
+  db.for_each<ChangeRow>(
+      "select number, type, at, payload from order_changes where order_id = $1 and number > $2 order by "
+      "number",
+      [&](ChangeRow&& row) {
+        found.push_back({row.number, std::move(row.type), row.at, std::move(row.payload)});
+      },
+      id, after);
+  return found;
 }
 
 Page<Order> list(sql::Queries& db, const OrderQuery& query) {
@@ -89,7 +110,8 @@ Page<Order> list(sql::Queries& db, const OrderQuery& query) {
 OrderCounts count(sql::Queries& db) {
   return db
       .query_one<OrderCounts>(
-          "select count(*) as orders, coalesce(sum(case when status = 'cancelled' then 1 else 0 end), 0) as cancelled "
+          "select count(*) as orders, coalesce(sum(case when status = 'cancelled' then 1 else 0 end), 0) as "
+          "cancelled "
           "from orders")
       .value();
 }

@@ -30,8 +30,16 @@ create table order_lines(
   unit_price_minor integer not null,
   primary key (order_id, position)
 ) without rowid;
+create table order_changes(
+  order_id text not null,
+  number integer not null,
+  type text not null,
+  at integer not null,
+  payload text not null,
+  primary key (order_id, number)
+) without rowid;
 )sql",
-           .down_sql = "drop table order_lines; drop table orders;"}};
+           .down_sql = "drop table order_changes; drop table order_lines; drop table orders;"}};
 }
 
 }  // namespace holdfast::orders::ordering
