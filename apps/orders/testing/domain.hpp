@@ -2,7 +2,8 @@
 // publisher that remembers. The body runs on a fiber.
 //
 //   TEST(Catalog, …) {
-//     with_domain([](Domain& d) { d.write([&](sql::Transaction& tx) { catalog::create(d.ctx, tx, mug()); }); });
+//     with_domain([](Domain& d) { d.write([&](sql::Transaction& tx) { catalog::create(d.ctx, tx, mug()); });
+//     });
 //   }
 #pragma once
 
@@ -19,8 +20,10 @@
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "orders/modules/access/access.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 #include "orders/modules/inventory/inventory.hpp"
+#include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/ordering.hpp"
 
 namespace holdfast::orders::testing {
@@ -51,6 +54,15 @@ struct Domain {
   }
 };
 
+inline std::vector<sql::Migration> domain_migrations() {
+  std::vector<sql::Migration> steps;
+  for (auto module : {access::migrations(), inventory::migrations(), catalog::migrations(),
+                      ordering::migrations(), notifications::migrations()}) {
+    steps.insert(steps.end(), module.begin(), module.end());
+  }
+  return steps;
+}
+
 inline void with_domain(const std::function<void(Domain&)>& body) {
   ManualClock clock;
   SeededRandom random(7);
@@ -60,11 +72,7 @@ inline void with_domain(const std::function<void(Domain&)>& body) {
   RecordingPublisher publisher;
   ordering::Ordering ordering(ids, publisher);
   runtime.run([&](const Context& ctx) {
-    std::vector<sql::Migration> steps;
-    for (auto module : {inventory::migrations(), catalog::migrations(), ordering::migrations()}) {
-      steps.insert(steps.end(), module.begin(), module.end());
-    }
-    sql::Migrator(*db, steps).up(ctx);
+    sql::Migrator(*db, domain_migrations()).up(ctx);
     Domain domain{ctx, clock, *db, publisher, ordering};
     body(domain);
   });

@@ -1,0 +1,377 @@
+#include "orders/order_system.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "holdfast/base/id.hpp"
+#include "holdfast/http/admission.hpp"
+#include "holdfast/http/compression.hpp"
+#include "holdfast/http/conditional.hpp"
+#include "holdfast/http/cors.hpp"
+#include "holdfast/http/identity.hpp"
+#include "holdfast/http/observed.hpp"
+#include "holdfast/http/openapi.hpp"
+#include "holdfast/http/problem.hpp"
+#include "holdfast/http/rate_limit.hpp"
+#include "holdfast/http/security_headers.hpp"
+#include "holdfast/http/server.hpp"
+#include "holdfast/idempotency/idempotency.hpp"
+#include "holdfast/messaging/embedded/broker.hpp"
+#include "holdfast/messaging/outbox.hpp"
+#include "holdfast/observe/health.hpp"
+#include "holdfast/resilience/admission.hpp"
+#include "holdfast/resilience/rate_limiter.hpp"
+#include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/lifecycle.hpp"
+#include "holdfast/sql/sqlite/database.hpp"
+#include "orders/migrations.hpp"
+#include "orders/modules/access/http_routes.hpp"
+#include "orders/modules/catalog/http_routes.hpp"
+#include "orders/modules/inventory/http_routes.hpp"
+#include "orders/modules/notifications/http_routes.hpp"
+#include "orders/modules/notifications/notifications.hpp"
+#include "orders/modules/ordering/http_routes.hpp"
+#include "orders/order_system_ops.hpp"
+
+namespace holdfast::orders {
+namespace {
+
+constexpr std::size_t kMaxStoredAnswerBytes = 16 * 1024 * 1024;  // of a batch of orders
+constexpr Duration kLogFlush = std::chrono::milliseconds(100);
+
+bool is_for_operators(std::string_view path) { return path.starts_with("/health/") || path == "/metrics"; }
+
+http::ServerOptions server_options(const HttpSettings& settings, observe::Metrics& metrics) {
+  http::ServerOptions options;
+  options.address = settings.address;
+  options.limits.max_body_bytes = settings.max_body.bytes;
+  options.limits.max_connections_per_loop = settings.max_connections;
+  options.limits.idle_timeout = settings.idle_timeout;
+  options.limits.head_timeout = settings.head_timeout;
+  options.limits.write_timeout = settings.write_timeout;
+  options.limits.request_timeout = settings.request_timeout;
+  options.on_refused = [&metrics](std::string_view reason, int) {
+    metrics
+        .counter("holdfast_http_refused_total", "Requests refused before there was one to route.",
+                 {{"reason", std::string(reason)}})
+        .add();
+  };
+  return options;
+}
+
+std::vector<resilience::RatePolicy> rate_policies(const RateLimitSettings& settings) {
+  resilience::RatePolicy keys{.name = "default"};
+  keys.rate.requests = settings.requests;
+  keys.rate.window = settings.window;
+  keys.rate.burst = settings.burst;
+  resilience::RatePolicy anonymous{.name = "anonymous"};
+  anonymous.rate.requests = settings.anonymous_requests;
+  anonymous.rate.window = settings.window;
+  anonymous.rate.burst = settings.anonymous_burst;
+  return {keys, anonymous};
+}
+
+idempotency::Options idempotency_options(const IdempotencySettings& settings) {
+  idempotency::Options options;
+  options.retention = settings.retention;
+  options.longest_wait = settings.longest_wait;
+  options.max_stored_body_bytes = kMaxStoredAnswerBytes;
+  return options;
+}
+
+messaging::BrokerOptions broker_options(const MessagingSettings& settings) {
+  messaging::BrokerOptions options;
+  options.lease = settings.lease;
+  options.heartbeat = std::min<Duration>(settings.lease / 5, std::chrono::seconds(1));
+  options.log_retention = settings.retention;
+  options.inbox_retention = settings.retention + std::chrono::hours(24);
+  return options;
+}
+
+std::unique_ptr<notifications::MailTransport> make_transport(const Settings& settings,
+                                                             runtime::Runtime& runtime,
+                                                             observe::Metrics& metrics) {
+  const NotificationSettings& mail = settings.notifications;
+  if (mail.mode == MailMode::maildir) {
+    return std::make_unique<notifications::Maildir>(
+        runtime, notifications::Maildir::Options{.path = data_path(settings, mail.maildir)}, metrics);
+  }
+  notifications::Smtp::Options options;
+  options.host = mail.smtp.host;
+  options.port = mail.smtp.port;
+  options.user = mail.smtp.user;
+  options.password = mail.smtp.password;
+  options.require_tls = mail.smtp.require_tls;
+  return std::make_unique<notifications::Smtp>(runtime, std::move(options), metrics);
+}
+
+}  // namespace
+
+std::string data_path(const Settings& settings, const std::string& path) {
+  return (std::filesystem::path(settings.data) / path).string();
+}
+
+observe::LogOptions log_options(const LogSettings& settings) {
+  const auto level_of = [](LogSeverity level) { return observe::parse_log_level(enum_name(level)).value(); };
+  observe::LogOptions options;
+  options.format = settings.format == LogStyle::json   ? observe::LogFormat::json
+                   : settings.format == LogStyle::text ? observe::LogFormat::text
+                                                       : observe::LogFormat::automatic;
+  options.level = level_of(settings.level);
+  for (const auto& [name, level] : settings.levels) options.levels.emplace(name, level_of(level));
+  return options;
+}
+
+std::unique_ptr<sql::Database> open_unmigrated(const Settings& settings, runtime::Runtime& runtime) {
+  std::error_code failure;
+  std::filesystem::create_directories(settings.data, failure);
+  if (failure) {
+    throw Error(ErrorCode::unavailable,
+                "The data folder " + settings.data + " can't be made: " + failure.message())
+        .reason("data_folder_unavailable");
+  }
+  sql::sqlite::Options options;
+  options.path = data_path(settings, settings.database.file);
+  options.max_queue = settings.database.max_queue;
+  options.max_group = settings.database.max_group;
+  options.writer_cache_kib = settings.database.writer_cache.bytes / 1024;
+  options.reader_cache_kib = settings.database.reader_cache.bytes / 1024;
+  return sql::sqlite::open_file(runtime, std::move(options));
+}
+
+std::unique_ptr<sql::Database> open_database(const Context& ctx, const Settings& settings,
+                                             runtime::Runtime& runtime) {
+  auto database = open_unmigrated(settings, runtime);
+  sql::Migrator(*database, migrations()).up(ctx);
+  return database;
+}
+
+// Members stand in the order they are made in; what is destroyed first uses what stands above it.
+struct OrderSystem::State {
+  State(const Settings& given, runtime::Runtime& the_runtime, observe::Log& the_log,
+        observe::Metrics& the_metrics, Role the_role)
+      : settings(given),
+        runtime(the_runtime),
+        log(the_log),
+        metrics(the_metrics),
+        role(the_role),
+        logger(log.logger("orders")),
+        ids(runtime.clock(), runtime.random()),
+        health(runtime.clock()),
+        parts([this](const std::string& line) { logger.warn(line); }) {}
+
+  bool has_worker() const { return role == Role::worker || settings.worker.enabled; }
+
+  void start_database(const Context& ctx) {
+    database = open_database(ctx, settings, runtime);
+    observations = observe_database(metrics, *database);
+    database_check = health.add_probe("database", {.critical = true}, [this](Duration timeout) {
+      database->query_value<std::int64_t>(runtime.context().with_timeout(timeout), "select 1");
+      return observe::HealthState{};
+    });
+    outbox = std::make_unique<messaging::Outbox>(runtime.clock(), runtime.random(), metrics);
+    ordering = std::make_unique<ordering::Ordering>(ids, *outbox);
+    transport = make_transport(settings, runtime, metrics);
+    notifications = std::make_unique<notifications::Notifications>(
+        *database, *transport, notifications::Notifications::Options{.from = settings.notifications.from});
+  }
+
+  void start_background(const Context& ctx) {
+    background.emplace(ctx.detached());
+    background->spawn("log flush", [this](const Context& own) { flush_log(own); });
+    if (role == Role::serve) {
+      idempotency = std::make_unique<idempotency::Idempotency>(*database, metrics,
+                                                               idempotency_options(settings.idempotency));
+      background->spawn("idempotency sweeper", [this](const Context& own) { idempotency->run_sweeper(own); });
+    }
+  }
+
+  void flush_log(const Context& ctx) {
+    try {
+      for (;;) {
+        runtime::sleep_for(ctx, kLogFlush);
+        log.flush();
+      }
+    } catch (const Error&) {  // cancelled: the end of it
+      log.flush();
+    }
+  }
+
+  void stop_background() {
+    if (!background) return;
+    background->cancel();
+    background.reset();  // waits
+  }
+
+  void start_broker(const Context& ctx) {
+    broker_check = health.add("messaging", {.critical = false});
+    broker = std::make_unique<messaging::EmbeddedBroker>(
+        runtime, *database, *outbox, metrics, log.logger("messaging"), broker_options(settings.messaging));
+    broker->subscribe(notifications->subscription(), notifications->handler());
+    broker->start(ctx);
+    broker_check.set(observe::Readiness::ready);
+  }
+
+  http::Router make_router() {
+    http::Router router;
+    add_middlewares(router);
+    catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes);
+    inventory::add_routes(router, *database, *idempotency);
+    ordering::add_routes(router, *database, *idempotency, *ordering, outbox->committed(),
+                         {.max_batch_bytes = settings.http.max_batch_body.bytes});
+    notifications::add_routes(router, *database, *transport);
+    access::add_routes(router, *database, *authenticator, ids, runtime.random());
+    add_ops_routes(router, {runtime, *database, log, metrics, health});
+    http::add_api_pages(
+        router, {.title = "Order System",
+                 .version = "1.0.0",
+                 .description = "Catalog, stock, orders and notifications. Reading the catalog is free; "
+                                "the rest takes an API key: `Authorization: Bearer hf_…`."});
+    return router;
+  }
+
+  /// In this order, the outermost first: identity, record, problems, headers, cors, coding, conditions,
+  /// admission, authentication, rate limit.
+  void add_middlewares(http::Router& router) {
+    router.use(http::request_identity());
+    router.use(
+        http::observed([count = http::request_metrics(metrics), access_log = log.logger("http.access"),
+                        wanted = settings.http.access_log](const Context& ctx, const http::RequestRecord& r) {
+          count(ctx, r);
+          if (!wanted || is_for_operators(r.path)) return;
+          access_log.info(ctx, "request",
+                          {{"method", r.method},
+                           {"path", r.path},
+                           {"route", r.route},
+                           {"status", r.status},
+                           {"took", r.took},
+                           {"bytes", r.response_bytes},
+                           {"from", r.remote_address}});
+        }));
+    router.use(http::problem_details(
+        {.on_failure = [failures = log.logger("http")](const Context& ctx, const http::Request& request,
+                                                       int status, std::string_view what) {
+          const bool defect = status == 500;
+          failures.log(defect ? observe::LogLevel::error : observe::LogLevel::warn, ctx, "request failed",
+                       std::initializer_list<observe::LogField>{{"method", request.method_name},
+                                                                {"route", request.route_pattern()},
+                                                                {"status", status},
+                                                                {"error", what}});
+        }}));
+    router.use(http::security_headers());
+    if (!settings.http.cors_origins.empty()) router.use(http::cors({.origins = settings.http.cors_origins}));
+    router.use(http::compression());
+    router.use(http::conditional_get());
+    gate = std::make_unique<resilience::AdmissionGate>(
+        "http",
+        resilience::AdmissionOptions{.max_running = settings.http.max_running,
+                                     .max_waiting = settings.http.max_waiting,
+                                     .max_wait = settings.http.max_wait},
+        runtime.clock(), metrics);
+    router.use(http::admission_control(*gate, {.exempt = [](const Context&, const http::Request& request) {
+      return is_for_operators(request.path);
+    }}));
+    authenticator = std::make_unique<access::Authenticator>(*database, metrics);
+    router.use(access::authentication(*authenticator));
+    if (!settings.rate_limit.enabled) return;
+    limiter = std::make_unique<resilience::RateLimiter>(
+        rate_policies(settings.rate_limit),
+        resilience::RateLimiterOptions{.max_keys = settings.rate_limit.max_clients}, runtime.random());
+    router.use(http::rate_limit(*limiter, metrics,
+                                {.key =
+                                     [](const Context& ctx, const http::Request& request) {
+                                       return is_for_operators(request.path) ? std::string()
+                                                                             : http::client_key(ctx, request);
+                                     },
+                                 .policy = [](const Context& ctx, const http::Request&) -> std::size_t {
+                                   return ctx.principal().anonymous() ? 1 : 0;
+                                 }}));
+  }
+
+  void stop_http(const Context& ctx) {
+    health.start_draining();
+    if (!server->drain(ctx)) {
+      throw Error(ErrorCode::deadline_exceeded, "Some requests were still running and were cut off.");
+    }
+  }
+
+  const Settings settings;
+  runtime::Runtime& runtime;
+  observe::Log& log;
+  observe::Metrics& metrics;
+  const Role role;
+  const observe::Logger logger;
+  IdGenerator ids;
+  observe::Health health;
+  std::unique_ptr<sql::Database> database;
+  std::vector<observe::Observation> observations;
+  observe::Health::Check database_check;
+  observe::Health::Check broker_check;
+  std::unique_ptr<messaging::Outbox> outbox;
+  std::unique_ptr<ordering::Ordering> ordering;
+  std::unique_ptr<notifications::MailTransport> transport;
+  std::unique_ptr<notifications::Notifications> notifications;
+  std::unique_ptr<idempotency::Idempotency> idempotency;
+  std::optional<runtime::FiberGroup> background;
+  std::unique_ptr<messaging::EmbeddedBroker> broker;
+  std::unique_ptr<resilience::AdmissionGate> gate;
+  std::unique_ptr<resilience::RateLimiter> limiter;
+  std::unique_ptr<access::Authenticator> authenticator;
+  std::unique_ptr<http::Server> server;
+  runtime::Lifecycle parts;
+};
+
+OrderSystem::OrderSystem(const Settings& settings, runtime::Runtime& runtime, observe::Log& log,
+                         observe::Metrics& metrics, Role role)
+    : state_(std::make_unique<State>(settings, runtime, log, metrics, role)) {}
+
+OrderSystem::~OrderSystem() {
+  state_.reset();
+  // The database has told its watching fiber to end, but does not wait for it: its turn comes here.
+  if (runtime::on_fiber()) runtime::yield();
+}
+
+void OrderSystem::start(const Context& ctx) {
+  State& state = *state_;
+  try {
+    state.parts.start(
+        "database", [&] { state.start_database(ctx); }, [](const Context&) {});
+    state.parts.start(
+        "background", [&] { state.start_background(ctx); },
+        [&state](const Context&) { state.stop_background(); });
+    if (state.has_worker()) {
+      state.parts.start(
+          "worker", [&] { state.start_broker(ctx); },
+          [&state](const Context& stopping) { state.broker->stop(stopping); });
+    }
+    if (state.role == Role::serve) {
+      state.parts.start(
+          "http",
+          [&] {
+            state.server = std::make_unique<http::Server>(state.runtime, state.make_router(),
+                                                          server_options(state.settings.http, state.metrics));
+            state.server->start();
+          },
+          [&state](const Context& stopping) { state.stop_http(stopping); });
+    }
+  } catch (...) {
+    stop(ctx);
+    throw;
+  }
+  state.logger.info("started", {{"data", state.settings.data}, {"port", http_port()}});
+}
+
+bool OrderSystem::stop(const Context& ctx) {
+  return state_->parts.stop(ctx, state_->settings.shutdown.timeout);
+}
+
+std::uint16_t OrderSystem::http_port() const noexcept { return state_->server ? state_->server->port() : 0; }
+
+sql::Database& OrderSystem::database() noexcept { return *state_->database; }
+
+const http::Router& OrderSystem::router() const noexcept { return state_->server->router(); }
+
+bool OrderSystem::balanced(const Context& ctx) { return reconcile(ctx, *state_->database).balanced; }
+
+}  // namespace holdfast::orders

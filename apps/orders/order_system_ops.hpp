@@ -1,0 +1,49 @@
+// What operators ask of a running system: health, metrics, what is in flight, whether the books balance.
+// For order_system.cpp.
+#pragma once
+
+#include "holdfast/http/router.hpp"
+#include "holdfast/observe/health.hpp"
+#include "holdfast/observe/log.hpp"
+#include "holdfast/observe/metrics.hpp"
+#include "holdfast/runtime/runtime.hpp"
+#include "holdfast/sql/database.hpp"
+#include "orders/modules/inventory/inventory.hpp"
+#include "orders/modules/notifications/notifications.hpp"
+#include "orders/modules/ordering/ordering.hpp"
+
+namespace holdfast::orders {
+
+/// Whether everything adds up. `complete` may lag behind `balanced` while mails are on their way.
+struct Reconciliation {
+  bool balanced = false;  ///< every ledger explains its level, and the orders explain their sales
+  bool complete = false;  ///< every order has its receipt, every cancelled one its notice
+  ordering::OrderCounts orders;
+  notifications::MailCounts mails;
+  std::int64_t mails_waiting = 0;  ///< messages that the notifications have not handled
+  std::int64_t dead_letters = 0;
+  std::vector<inventory::Imbalance> imbalances;           ///< at most 100
+  std::vector<ordering::SalesMismatch> sales_mismatches;  ///< at most 100
+};
+HOLDFAST_DESCRIBE(Reconciliation, (balanced, complete, orders, mails, mails_waiting, dead_letters, imbalances,
+                                   sales_mismatches))
+
+/// Reads all orders and the whole ledger, on the reports pool.
+Reconciliation reconcile(const Context& ctx, sql::Database& database);
+
+struct OpsParts {
+  runtime::Runtime& runtime;
+  sql::Database& database;
+  observe::Log& log;
+  observe::Metrics& metrics;
+  observe::Health& health;
+};
+
+/// The parts are borrowed by the routes.
+void add_ops_routes(http::Router& router, const OpsParts& parts);
+
+/// The database's numbers as metrics, for as long as what is returned lives.
+[[nodiscard]] std::vector<observe::Observation> observe_database(observe::Metrics& metrics,
+                                                                 sql::Database& database);
+
+}  // namespace holdfast::orders

@@ -1,0 +1,253 @@
+// The Order System's settings: every one with its default, its unit, its bounds and a sentence. Filled by
+// config::load from file, environment (HOLDFAST_HTTP_ADDRESS for http.address) and flags.
+//
+//   const auto settings = config::load<orders::Settings>({.file = "holdfast.yaml", …});
+//
+// Thread-safety: values; not changed after loading.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "holdfast/base/describe.hpp"
+#include "holdfast/base/rules.hpp"
+#include "holdfast/config/secret.hpp"
+#include "holdfast/config/units.hpp"
+
+namespace holdfast::orders {
+
+struct HttpSettings {
+  std::string address = "127.0.0.1:8080";
+  config::ByteSize max_body = config::mebibytes(1);
+  config::ByteSize max_batch_body = config::mebibytes(2);
+  config::ByteSize max_import_body = config::mebibytes(256);
+  std::chrono::milliseconds request_timeout = std::chrono::seconds(30);
+  std::chrono::milliseconds idle_timeout = std::chrono::seconds(75);
+  std::chrono::milliseconds head_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds write_timeout = std::chrono::seconds(30);
+  std::uint32_t max_connections = 20'000;
+  std::uint32_t max_running = 2'048;
+  std::uint32_t max_waiting = 8'192;
+  std::chrono::milliseconds max_wait = std::chrono::seconds(2);
+  std::vector<std::string> cors_origins;
+  bool access_log = true;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&HttpSettings::address>().length(3, 255).doc(
+            "host:port to listen at; port 0 takes a free one."),
+        field<&HttpSettings::max_body>().doc("Of a request, unless its route says otherwise; 413."),
+        field<&HttpSettings::max_batch_body>().doc("Of POST /v1/orders/batch."),
+        field<&HttpSettings::max_import_body>().doc("Of POST /v1/products/import, which is streamed."),
+        field<&HttpSettings::request_timeout>().range(1, 3'600'000).doc("Deadline of a request."),
+        field<&HttpSettings::idle_timeout>().range(1, 3'600'000).doc("Between requests of a connection."),
+        field<&HttpSettings::head_timeout>()
+            .range(1, 600'000)
+            .doc("From a head's first byte to its last; 408."),
+        field<&HttpSettings::write_timeout>()
+            .range(1, 600'000)
+            .doc("A client that takes no byte for so long is cut off."),
+        field<&HttpSettings::max_connections>().range(1, 1'000'000).doc("A loop; one more gets 503."),
+        field<&HttpSettings::max_running>().range(1, 1'000'000).doc("Requests at work at a time."),
+        field<&HttpSettings::max_waiting>().range(0, 1'000'000).doc("Requests in line; one more gets 503."),
+        field<&HttpSettings::max_wait>().range(0, 600'000).doc("In line, then 503."),
+        field<&HttpSettings::cors_origins>().doc("Origins whose pages may use the API; \"*\" for any."),
+        field<&HttpSettings::access_log>().doc("A log line for each request."));
+  }
+};
+HOLDFAST_DESCRIBE(HttpSettings, (address, max_body, max_batch_body, max_import_body, request_timeout,
+                                 idle_timeout, head_timeout, write_timeout, max_connections, max_running,
+                                 max_waiting, max_wait, cors_origins, access_log))
+
+struct DatabaseSettings {
+  std::string file = "orders.db";
+  std::uint32_t max_queue = 8'192;
+  std::uint32_t max_group = 256;
+  config::ByteSize writer_cache = config::mebibytes(16);
+  config::ByteSize reader_cache = config::mebibytes(2);
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&DatabaseSettings::file>().length(1, 4096).doc(
+            "SQLite file; below the data folder unless absolute."),
+        field<&DatabaseSettings::max_queue>()
+            .range(1, 1'000'000)
+            .doc("Transactions waiting for the writer; one more gets 503."),
+        field<&DatabaseSettings::max_group>().range(1, 10'000).doc("Transactions a commit."),
+        field<&DatabaseSettings::writer_cache>().doc("Most page cache of the writer; taken as needed."),
+        field<&DatabaseSettings::reader_cache>().doc("Likewise of each reader."));
+  }
+};
+HOLDFAST_DESCRIBE(DatabaseSettings, (file, max_queue, max_group, writer_cache, reader_cache))
+
+struct RateLimitSettings {
+  bool enabled = true;
+  std::uint32_t requests = 600'000;
+  std::chrono::seconds window = std::chrono::seconds(60);
+  std::uint32_t burst = 100'000;
+  std::uint32_t anonymous_requests = 6'000;
+  std::uint32_t anonymous_burst = 2'000;
+  std::uint32_t max_clients = 65'536;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&RateLimitSettings::enabled>().doc("Whether clients are limited at all."),
+        field<&RateLimitSettings::requests>().range(1, 1'000'000'000).doc("Of one API key, a window."),
+        field<&RateLimitSettings::window>().range(1, 86'400).doc("What the numbers of requests are over."),
+        field<&RateLimitSettings::burst>().range(1, 1'000'000'000).doc("Of one API key, at once."),
+        field<&RateLimitSettings::anonymous_requests>()
+            .range(1, 1'000'000'000)
+            .doc("Of one address without a key, a window."),
+        field<&RateLimitSettings::anonymous_burst>()
+            .range(1, 1'000'000'000)
+            .doc("Of one address without a key, at once."),
+        field<&RateLimitSettings::max_clients>().range(64, 16'777'216).doc("Clients remembered."));
+  }
+};
+HOLDFAST_DESCRIBE(RateLimitSettings,
+                  (enabled, requests, window, burst, anonymous_requests, anonymous_burst, max_clients))
+
+struct IdempotencySettings {
+  std::chrono::minutes retention = std::chrono::hours(48);
+  std::chrono::milliseconds longest_wait = std::chrono::seconds(10);
+
+  static constexpr auto rules() {
+    return holdfast::rules(field<&IdempotencySettings::retention>()
+                               .range(1, 527'040)
+                               .doc("How long a key and its answer are known."),
+                           field<&IdempotencySettings::longest_wait>()
+                               .range(0, 600'000)
+                               .doc("For the same key in flight, then 409."));
+  }
+};
+HOLDFAST_DESCRIBE(IdempotencySettings, (retention, longest_wait))
+
+struct MessagingSettings {
+  std::chrono::milliseconds lease = std::chrono::seconds(5);
+  std::chrono::hours retention = std::chrono::hours(24 * 7);
+
+  static constexpr auto rules() {
+    return holdfast::rules(field<&MessagingSettings::lease>()
+                               .range(300, 600'000)
+                               .doc("A worker silent for so long is replaced."),
+                           field<&MessagingSettings::retention>()
+                               .range(1, 24 * 366)
+                               .doc("Handled messages are kept for so long."));
+  }
+};
+HOLDFAST_DESCRIBE(MessagingSettings, (lease, retention))
+
+enum class MailMode : std::uint8_t { maildir, smtp };
+HOLDFAST_DESCRIBE_ENUM(MailMode, maildir, smtp)
+
+struct SmtpSettings {
+  std::string host = "localhost";
+  std::uint16_t port = 587;
+  std::string user;
+  config::Secret password;
+  bool require_tls = true;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&SmtpSettings::host>().length(1, 255).doc("Mail server."),
+        field<&SmtpSettings::port>().range(1, 65'535).doc("465 speaks TLS from the start."),
+        field<&SmtpSettings::user>().doc("Empty: no authentication."),
+        field<&SmtpSettings::password>().doc("Best as `file: /run/secrets/smtp`."),
+        field<&SmtpSettings::require_tls>().doc("Send nothing over a connection that is not encrypted."));
+  }
+};
+HOLDFAST_DESCRIBE(SmtpSettings, (host, port, user, password, require_tls))
+
+struct NotificationSettings {
+  MailMode mode = MailMode::maildir;
+  std::string maildir = "mail";
+  std::string from = "Holdfast Orders <orders@holdfast.invalid>";
+  SmtpSettings smtp;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&NotificationSettings::mode>().doc("Where mails go: a maildir or a mail server."),
+        field<&NotificationSettings::maildir>().length(1, 4096).doc(
+            "Folder; below the data folder unless absolute."),
+        field<&NotificationSettings::from>().length(3, 320).printable().doc(
+            "Sender, as in the From header."));
+  }
+};
+HOLDFAST_DESCRIBE(NotificationSettings, (mode, maildir, from, smtp))
+
+struct WorkerSettings {
+  bool enabled = true;
+
+  static constexpr auto rules() {
+    return holdfast::rules(field<&WorkerSettings::enabled>().doc(
+        "Whether `serve` handles events too, or leaves that to `worker`."));
+  }
+};
+HOLDFAST_DESCRIBE(WorkerSettings, (enabled))
+
+struct ShutdownSettings {
+  std::chrono::milliseconds timeout = std::chrono::seconds(20);
+
+  static constexpr auto rules() {
+    return holdfast::rules(field<&ShutdownSettings::timeout>()
+                               .range(0, 600'000)
+                               .doc("For what is in flight; then it is cut off."));
+  }
+};
+HOLDFAST_DESCRIBE(ShutdownSettings, (timeout))
+
+enum class LogStyle : std::uint8_t { automatic, json, text };
+HOLDFAST_DESCRIBE_ENUM(LogStyle, automatic, json, text)
+
+enum class LogSeverity : std::uint8_t { trace, debug, info, warn, error, off };
+HOLDFAST_DESCRIBE_ENUM(LogSeverity, trace, debug, info, warn, error, off)
+
+struct LogSettings {
+  LogStyle format = LogStyle::automatic;
+  LogSeverity level = LogSeverity::info;
+  std::map<std::string, LogSeverity> levels;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&LogSettings::format>().doc("automatic: text on a terminal, JSON elsewhere."),
+        field<&LogSettings::level>().doc("Of loggers that `levels` does not name."),
+        field<&LogSettings::levels>().doc("By logger: \"sql: debug\"."));
+  }
+};
+HOLDFAST_DESCRIBE(LogSettings, (format, level, levels))
+
+struct RuntimeSettings {
+  std::uint32_t loops = 0;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&RuntimeSettings::loops>().range(0, 1024).doc("Event loops; 0: one a core."));
+  }
+};
+HOLDFAST_DESCRIBE(RuntimeSettings, (loops))
+
+struct Settings {
+  std::string data = "data";
+  HttpSettings http;
+  DatabaseSettings database;
+  RateLimitSettings rate_limit;
+  IdempotencySettings idempotency;
+  MessagingSettings messaging;
+  NotificationSettings notifications;
+  WorkerSettings worker;
+  ShutdownSettings shutdown;
+  LogSettings log;
+  RuntimeSettings runtime;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&Settings::data>().length(1, 4096).doc("Folder of the database and the mail."));
+  }
+};
+HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications, worker,
+                             shutdown, log, runtime))
+
+}  // namespace holdfast::orders
