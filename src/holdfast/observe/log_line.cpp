@@ -271,7 +271,7 @@ void append_text_line(LineBuffer& out, bool colour, const LineHead& head, std::s
 void LineBuffer::append(std::string_view text) {
   if (size_ + text.size() > capacity_) grow(text.size());
   const std::size_t taken = std::min(text.size(), capacity_ - size_);
-  std::memcpy(data() + size_, text.data(), taken);
+  if (taken > 0) std::memcpy(data() + size_, text.data(), taken);  // an empty view may point nowhere
   size_ += taken;
 }
 
