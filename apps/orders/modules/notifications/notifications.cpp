@@ -1,5 +1,7 @@
 #include "orders/modules/notifications/notifications.hpp"
 
+#include "holdfast/base/fault.hpp"
+
 namespace holdfast::orders::notifications {
 
 Notifications::Notifications(sql::Database& database, MailTransport& transport, Options options)
@@ -27,6 +29,7 @@ void Notifications::handle(const Context& ctx, const messaging::Message& message
       database_.read(ctx, [&](sql::Snapshot& db) { return find(db, mail->id).has_value(); });
   if (recorded) return;
   transport_.deliver(ctx, *mail);
+  HOLDFAST_FAULT("notifications.before_record");
   const MailKind kind = message.type == ordering::kPlacedEvent ? MailKind::receipt : MailKind::cancellation;
   database_.transact(ctx, "record mail", [&](sql::Transaction& tx) {
     tx.execute(
