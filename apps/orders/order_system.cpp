@@ -319,6 +319,7 @@ struct OrderSystem::State {
   std::unique_ptr<resilience::RateLimiter> limiter;
   std::unique_ptr<access::Authenticator> authenticator;
   std::unique_ptr<http::Server> server;
+  std::vector<observe::Observation> server_observations;
   runtime::Lifecycle parts;
 };
 
@@ -352,6 +353,7 @@ void OrderSystem::start(const Context& ctx) {
             state.server = std::make_unique<http::Server>(state.runtime, state.make_router(),
                                                           server_options(state.settings.http, state.metrics));
             state.server->start();
+            state.server_observations = observe_server(state.metrics, *state.server);
           },
           [&state](const Context& stopping) { state.stop_http(stopping); });
     }

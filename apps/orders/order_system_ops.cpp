@@ -272,4 +272,28 @@ std::vector<observe::Observation> observe_database(observe::Metrics& metrics, sq
   return observations;
 }
 
+std::vector<observe::Observation> observe_server(observe::Metrics& metrics, const http::Server& server) {
+  std::vector<observe::Observation> observations;
+  const auto counter = [&](const char* name, const char* help, auto member) {
+    observations.push_back(metrics.observe_counter(
+        name, help, {}, [&server, member] { return static_cast<double>(server.statistics().*member); }));
+  };
+  const auto gauge = [&](const char* name, const char* help, auto member) {
+    observations.push_back(metrics.observe_gauge(
+        name, help, {}, [&server, member] { return static_cast<double>(server.statistics().*member); }));
+  };
+  using http::ServerStatistics;
+  counter("holdfast_http_connections_total", "Connections accepted.",
+          &ServerStatistics::connections_accepted);
+  counter("holdfast_http_connections_refused_total", "Connections over the limit.",
+          &ServerStatistics::connections_refused);
+  counter("holdfast_http_shed_total", "Requests over the limit of those in flight.",
+          &ServerStatistics::requests_shed);
+  counter("holdfast_http_received_bytes_total", "Bytes received.", &ServerStatistics::bytes_received);
+  counter("holdfast_http_sent_bytes_total", "Bytes sent.", &ServerStatistics::bytes_sent);
+  gauge("holdfast_http_connections", "Connections open.", &ServerStatistics::connections_open);
+  gauge("holdfast_http_requests_in_flight", "Requests being served.", &ServerStatistics::requests_in_flight);
+  return observations;
+}
+
 }  // namespace holdfast::orders

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "holdfast/http/router.hpp"
+#include "holdfast/http/server.hpp"
 #include "holdfast/observe/health.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
@@ -45,5 +46,9 @@ void add_ops_routes(http::Router& router, const OpsParts& parts);
 /// The database's numbers as metrics, for as long as what is returned lives.
 [[nodiscard]] std::vector<observe::Observation> observe_database(observe::Metrics& metrics,
                                                                  sql::Database& database);
+
+/// The server's, likewise.
+[[nodiscard]] std::vector<observe::Observation> observe_server(observe::Metrics& metrics,
+                                                               const http::Server& server);
 
 }  // namespace holdfast::orders

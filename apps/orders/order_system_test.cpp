@@ -502,6 +502,36 @@ TEST(OrderSystem, TellsOperatorsHowItIs) {
   });
 }
 
+TEST(OrderSystem, AWorkerOfItsOwnSendsTheMails) {
+  with_system(
+      [](RunningSystem& s) {
+        s.add_product("MUG", 850, 10);
+        const std::string id = s.order("k", kTwoMugs).text("id");
+        EXPECT_EQ(s.get("/v1/outbox-mail/" + id + ".receipt").status, 404);
+        observe::Metrics metrics;
+        OrderSystem worker(s.settings, s.runtime, s.log, metrics, Role::worker);
+        worker.start(s.ctx);
+        EXPECT_EQ(worker.http_port(), 0);
+        EXPECT_TRUE(eventually(s, [&] { return s.get("/v1/outbox-mail/" + id + ".receipt").status == 200; }));
+        const std::string later = s.order("k2", kTwoMugs).text("id");
+        EXPECT_TRUE(
+            eventually(s, [&] { return s.get("/v1/outbox-mail/" + later + ".receipt").status == 200; }));
+        EXPECT_TRUE(worker.stop(s.ctx));
+      },
+      [](Settings& settings) { settings.worker.enabled = false; });
+}
+
+TEST(OrderSystem, WhatCantListenStopsAgain) {
+  with_system([](RunningSystem& s) {
+    Settings settings = s.settings;
+    settings.http.address = "256.0.0.1:1";
+    observe::Metrics metrics;
+    OrderSystem second(settings, s.runtime, s.log, metrics);
+    EXPECT_THROW(second.start(s.ctx), Error);
+    EXPECT_EQ(s.get("/health/ready").status, 200);
+  });
+}
+
 TEST(OrderSystem, ReconciliationSeesWhatDoesNotAddUp) {
   with_system([](RunningSystem& s) {
     s.add_product("MUG", 850, 10);

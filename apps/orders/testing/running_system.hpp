@@ -52,9 +52,10 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 
 class RunningSystem {
  public:
-  RunningSystem(const Context& context, runtime::Runtime& the_runtime, const Settings& settings)
+  RunningSystem(const Context& context, runtime::Runtime& the_runtime, const Settings& given)
       : ctx(context),
         runtime(the_runtime),
+        settings(given),
         log({.level = observe::LogLevel::warn, .write = [this](std::string_view lines) { logged += lines; }},
             runtime.clock()),
         ids(runtime.clock(), runtime.random()),
@@ -123,6 +124,7 @@ class RunningSystem {
 
   Context ctx;
   runtime::Runtime& runtime;
+  const Settings settings;
   std::string logged;
   observe::Log log;
   observe::Metrics metrics;
