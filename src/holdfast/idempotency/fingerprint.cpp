@@ -35,7 +35,8 @@ std::string_view trimmed(std::string_view text) {
 /// "application/json" of "Application/JSON; charset=utf-8".
 std::string media_type(std::string_view content_type) {
   std::string type(trimmed(content_type.substr(0, content_type.find(';'))));
-  std::ranges::transform(type, type.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::ranges::transform(type, type.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return type;
 }
 
@@ -73,8 +74,7 @@ void write_canonical(JsonWriter& out, const JsonValue& value) {
       out.end_object();
       return;
     }
-    default:
-      out.value(value);
+    default: out.value(value);
   }
 }
 
@@ -108,7 +108,8 @@ std::string canonical_body(std::string_view body) {
 Sha256Digest fingerprint_of(const http::Request& request) {
   Fields fields;
   fields.add(request.method_name).add(request.route_pattern());
-  for (const http::PathParameter& parameter : request.path_parameters) fields.add(parameter.name).add(parameter.value);
+  for (const http::PathParameter& parameter : request.path_parameters)
+    fields.add(parameter.name).add(parameter.value);
 
   std::vector<http::QueryParameter> query = request.query_parameters();
   std::ranges::stable_sort(query, {}, &http::QueryParameter::name);  // of one name, the order counts

@@ -27,7 +27,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   using namespace holdfast;
   const std::string_view body(reinterpret_cast<const char*>(data), size);
   const std::string canonical = idempotency::canonical_body(body);
-  require_invariant(idempotency::canonical_body(canonical) == canonical, "the canonical form is a fixed point");
+  require_invariant(idempotency::canonical_body(canonical) == canonical,
+                    "the canonical form is a fixed point");
   require_invariant(fingerprint_with_body(body) == fingerprint_with_body(canonical),
                     "a body and its canonical form have one fingerprint");
   try {

@@ -41,9 +41,10 @@ std::optional<std::string> key_of(const http::Request& request, http::Idempotenc
         .reason("idempotency_key_invalid");
   }
   if (wanted != http::Idempotency::required) return std::nullopt;
-  throw Error(ErrorCode::invalid_argument,
-              "This request needs an Idempotency-Key header: a text of your choice, new for each thing you want "
-              "done, the same when you send it again.")
+  throw Error(
+      ErrorCode::invalid_argument,
+      "This request needs an Idempotency-Key header: a text of your choice, new for each thing you want "
+      "done, the same when you send it again.")
       .reason("idempotency_key_missing");
 }
 
@@ -54,7 +55,8 @@ std::optional<std::string> key_of(const http::Request& request, http::Idempotenc
 }
 
 [[noreturn]] void refuse_in_use() {
-  throw Error(ErrorCode::conflict, "A request with this Idempotency-Key is still being worked on; ask again shortly.")
+  throw Error(ErrorCode::conflict,
+              "A request with this Idempotency-Key is still being worked on; ask again shortly.")
       .reason("idempotency_key_in_use")
       .retry_after(std::chrono::seconds(1));
 }
@@ -75,8 +77,8 @@ struct Idempotency::State {
         swept(metrics.counter("holdfast_idempotency_swept_total", "Expired answers deleted.")) {}
 
   http::Response handle(const char* name, const Context& ctx, http::Request& request, const Prepare& prepare);
-  http::Response once(const char* name, const Context& ctx, const http::Request& request, const Effect& effect,
-                      const Scope& scope);
+  http::Response once(const char* name, const Context& ctx, const http::Request& request,
+                      const Effect& effect, const Scope& scope);
   http::Response run_effect(const Context& ctx, sql::Transaction& tx, const http::Request& request,
                             const Effect& effect) const;
 
@@ -148,8 +150,8 @@ http::Response Idempotency::State::once(const char* name, const Context& ctx, co
   return std::move(outcome.response);
 }
 
-http::Response Idempotency::State::run_effect(const Context& ctx, sql::Transaction& tx, const http::Request& request,
-                                              const Effect& effect) const {
+http::Response Idempotency::State::run_effect(const Context& ctx, sql::Transaction& tx,
+                                              const http::Request& request, const Effect& effect) const {
   http::Response response;
   try {
     response = tx.savepoint([&] {
@@ -180,7 +182,8 @@ http::Handler Idempotency::transactional(const char* name, Prepare prepare) {
 }
 
 http::Handler Idempotency::transactional(
-    const char* name, std::function<http::Response(const Context&, sql::Transaction&, http::Request&)> effect) {
+    const char* name,
+    std::function<http::Response(const Context&, sql::Transaction&, http::Request&)> effect) {
   return transactional(name, [effect = std::move(effect)](const Context&, http::Request& request) -> Effect {
     // The handler made of this outlives every call of it, and so does `effect`.
     return [&effect, &request](const Context& ctx, sql::Transaction& tx) { return effect(ctx, tx, request); };

@@ -36,12 +36,12 @@ using Effect = std::function<http::Response(const Context&, sql::Transaction&)>;
 using Prepare = std::function<Effect(const Context&, http::Request&)>;
 
 struct Options {
-  Duration retention = std::chrono::hours(48);    ///< a key is known for so long
+  Duration retention = std::chrono::hours(48);       ///< a key is known for so long
   Duration longest_wait = std::chrono::seconds(10);  ///< for the same key in flight; the deadline if nearer
-  std::size_t max_in_flight = 65'536;             ///< keys remembered while they run
-  std::size_t max_stored_body_bytes = 1024 * 1024;  ///< a larger answer is Error(internal), undone
-  std::vector<std::string> stored_headers = {"Content-Type", "Location", "ETag", "Link", "Retry-After",
-                                             "Content-Language", "Content-Location"};
+  std::size_t max_in_flight = 65'536;                ///< keys remembered while they run
+  std::size_t max_stored_body_bytes = 1024 * 1024;   ///< a larger answer is Error(internal), undone
+  std::vector<std::string> stored_headers = {
+      "Content-Type", "Location", "ETag", "Link", "Retry-After", "Content-Language", "Content-Location"};
   Duration sweep_interval = std::chrono::minutes(1);
   std::size_t sweep_batch = 500;  ///< expired records deleted in one transaction
 };
@@ -60,8 +60,9 @@ class Idempotency {
   http::Handler transactional(const char* name, Prepare prepare);
 
   /// The same for an effect that needs nothing read beforehand.
-  http::Handler transactional(const char* name,
-                              std::function<http::Response(const Context&, sql::Transaction&, http::Request&)> effect);
+  http::Handler transactional(
+      const char* name,
+      std::function<http::Response(const Context&, sql::Transaction&, http::Request&)> effect);
 
   /// Deletes expired records, a batch a transaction; returns how many.
   std::int64_t sweep(const Context& ctx);

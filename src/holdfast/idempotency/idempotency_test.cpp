@@ -79,7 +79,8 @@ class IdempotencyTest : public ::testing::Test {
       db_ = std::move(database);
       sql::Migrator(*db_, migrations()).up(ctx);
       db_->transact(ctx, [](sql::Transaction& tx) {
-        tx.execute_script("create table if not exists payments(id integer primary key, amount integer not null)");
+        tx.execute_script(
+            "create table if not exists payments(id integer primary key, amount integer not null)");
       });
       keys_ = std::make_unique<Idempotency>(*db_, metrics_, options);
       route_.method = http::Method::post;
@@ -95,7 +96,8 @@ class IdempotencyTest : public ::testing::Test {
     return keys_->transactional("pay", [this](const Context&, sql::Transaction& tx, http::Request& request) {
       ++runs_;
       const Pay pay = from_json<Pay>(request.body);
-      const auto id = tx.query_value<std::int64_t>("insert into payments(amount) values($1) returning id", pay.amount);
+      const auto id =
+          tx.query_value<std::int64_t>("insert into payments(amount) values($1) returning id", pay.amount);
       return http::Response::json(201, "{\"payment\": " + std::to_string(id) + "}")
           .set("Location", "/v1/payments/" + std::to_string(id))
           .set("X-Served-By", "here");
@@ -216,8 +218,8 @@ TEST_F(IdempotencyTest, RefusesAnotherPayloadAMissingKeyAndKeysThatAreNone) {
 
 TEST_F(IdempotencyTest, StoresARefusalWithoutItsEffect) {
   run([&](const Context& ctx) {
-    const http::Handler refuse =
-        keys_->transactional("pay", [&](const Context&, sql::Transaction& tx, http::Request&) -> http::Response {
+    const http::Handler refuse = keys_->transactional(
+        "pay", [&](const Context&, sql::Transaction& tx, http::Request&) -> http::Response {
           ++runs_;
           tx.execute("insert into payments(amount) values(1)");
           throw Error(ErrorCode::conflict, "Too poor.").reason("insufficient_funds");
@@ -245,12 +247,15 @@ TEST_F(IdempotencyTest, StoresNothingOfFailuresThatMayPass) {
       });
     };
     Sent sent(route_);
-    for (const ErrorCode code : {ErrorCode::internal, ErrorCode::unavailable, ErrorCode::rate_limited,
-                                 ErrorCode::unauthenticated, ErrorCode::permission_denied, ErrorCode::cancelled}) {
-      EXPECT_NE(refusal(failing([code]() -> http::Response { throw Error(code, "No."); }), ctx, sent.request), "");
+    for (const ErrorCode code :
+         {ErrorCode::internal, ErrorCode::unavailable, ErrorCode::rate_limited, ErrorCode::unauthenticated,
+          ErrorCode::permission_denied, ErrorCode::cancelled}) {
+      EXPECT_NE(refusal(failing([code]() -> http::Response { throw Error(code, "No."); }), ctx, sent.request),
+                "");
     }
     for (const int status : {500, 503, 429, 401, 403, 408}) {
-      EXPECT_EQ(failing([status] { return http::Response::text(status, "no"); })(ctx, sent.request).status, status);
+      EXPECT_EQ(failing([status] { return http::Response::text(status, "no"); })(ctx, sent.request).status,
+                status);
     }
     EXPECT_EQ(payments(ctx), 0);
     EXPECT_EQ(records(ctx), 0);
@@ -265,8 +270,8 @@ TEST_F(IdempotencyTest, WhatIsRefusedBeforeTheTransactionIsNotStored) {
         router, *keys_, http::Method::post, "/v1/payments",
         {.name = "pay", .idempotency = http::Idempotency::required}, "pay",
         [](const Context&, sql::Transaction& tx, const http::Body<Pay>& body) -> http::Created<Paid> {
-          const auto id =
-              tx.query_value<std::int64_t>("insert into payments(amount) values($1) returning id", body->amount);
+          const auto id = tx.query_value<std::int64_t>("insert into payments(amount) values($1) returning id",
+                                                       body->amount);
           return {{.payment = id}, "/v1/payments/" + std::to_string(id)};
         });
     Sent wrong(route, "k1", R"({"amount": "much"})");
@@ -286,14 +291,15 @@ TEST_F(IdempotencyTest, ADuplicateInFlightWaitsForTheFirstAndIsRefusedWhenItsTim
     runtime::Latch entered;
     runtime::Latch go;
     // The first is held in its preparation, which may wait; a second of the same key is not prepared.
-    const http::Handler held = keys_->transactional("pay", [&](const Context& inner, http::Request&) -> Effect {
-      entered.open();
-      go.wait(inner, "waiting for the test");
-      return [](const Context&, sql::Transaction& tx) {
-        tx.execute("insert into payments(amount) values(1)");
-        return http::Response::json(201, "{}");
-      };
-    });
+    const http::Handler held =
+        keys_->transactional("pay", [&](const Context& inner, http::Request&) -> Effect {
+          entered.open();
+          go.wait(inner, "waiting for the test");
+          return [](const Context&, sql::Transaction& tx) {
+            tx.execute("insert into payments(amount) values(1)");
+            return http::Response::json(201, "{}");
+          };
+        });
     runtime::FiberGroup clients(ctx);
     clients.spawn("first", [&](const Context& inner) {
       Sent sent(route_);
@@ -340,11 +346,12 @@ TEST_F(IdempotencyTest, ForgetsAfterTheRetention) {
 TEST_F(IdempotencyTest, ACrashBetweenEffectAndCommitLeavesNothing) {
   const auto killed_in_the_effect = [this] {
     run([&](const Context& ctx) {
-      const http::Handler pay = keys_->transactional("pay", [](const Context&, sql::Transaction& tx, http::Request&) {
-        tx.execute("insert into payments(amount) values(1)");
-        ::raise(SIGKILL);
-        return http::Response::json(201, "{}");
-      });
+      const http::Handler pay =
+          keys_->transactional("pay", [](const Context&, sql::Transaction& tx, http::Request&) {
+            tx.execute("insert into payments(amount) values(1)");
+            ::raise(SIGKILL);
+            return http::Response::json(201, "{}");
+          });
       Sent sent(route_);
       pay(ctx, sent.request);
     });
@@ -365,9 +372,10 @@ TEST(IdempotencyKey, IsPrintableAsciiBareOrQuoted) {
   EXPECT_EQ(parse_key(R"("8e03978e-40d5")"), "8e03978e-40d5");
   EXPECT_EQ(parse_key(R"(  "a \"b\" \\" )"), R"(a "b" \)");
   EXPECT_EQ(parse_key(std::string(255, 'x')), std::string(255, 'x'));
-  for (const std::string& wrong : {std::string(), std::string(256, 'x'), std::string("\""), std::string("\"\""),
-                                   std::string("\"a"), std::string("\"a\"b"), std::string("\"a\\\""),
-                                   std::string("\"a\\n\""), std::string("a\x01"), std::string("\xc3\xa9")}) {
+  for (const std::string& wrong :
+       {std::string(), std::string(256, 'x'), std::string("\""), std::string("\"\""), std::string("\"a"),
+        std::string("\"a\"b"), std::string("\"a\\\""), std::string("\"a\\n\""), std::string("a\x01"),
+        std::string("\xc3\xa9")}) {
     EXPECT_THROW(parse_key(wrong), Error) << wrong;
   }
 }

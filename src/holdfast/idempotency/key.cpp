@@ -42,7 +42,8 @@ std::string parse_key(std::string_view value) {
   std::string key;
   if (value.starts_with('"')) {
     // The last quote must be the end of the string, not an escaped one: unquoted() sees a lone backslash.
-    if (value.size() < 2 || value.back() != '"') refuse("The Idempotency-Key is a quoted string without its end.");
+    if (value.size() < 2 || value.back() != '"')
+      refuse("The Idempotency-Key is a quoted string without its end.");
     key = unquoted(value.substr(1, value.size() - 2));
   } else {
     key = std::string(value);

@@ -29,7 +29,8 @@ template <class Result, class First, class Second, class... Parameters>
 struct Signature {
   static_assert(std::is_same_v<First, const Context&> && std::is_same_v<Second, sql::Transaction&>,
                 "An idempotent handler takes (const Context&, sql::Transaction&, …).");
-  static_assert((!std::is_rvalue_reference_v<Parameters> && ...), "It may run again: it can't take && parameters.");
+  static_assert((!std::is_rvalue_reference_v<Parameters> && ...),
+                "It may run again: it can't take && parameters.");
   using Values = std::tuple<std::remove_cvref_t<Parameters>...>;
 
   template <class F>
@@ -72,8 +73,8 @@ struct SignatureOf<Result (Owner::*)(Parameters...) const> {
 
 /// Adds such a handler. `name` is a literal: the transaction's. Throws as http::route().
 template <class F>
-const http::Route& route(http::Router& router, Idempotency& idempotency, http::Method method, std::string pattern,
-                         http::RouteInfo info, const char* name, F function,
+const http::Route& route(http::Router& router, Idempotency& idempotency, http::Method method,
+                         std::string pattern, http::RouteInfo info, const char* name, F function,
                          std::vector<http::Middleware> middlewares = {}) {
   using Signature = typename typed::SignatureOf<F>::type;
   info.operation = Signature::operation(pattern);

@@ -10,14 +10,15 @@ namespace {
 
 constexpr std::size_t kRedriveBatch = 100;
 
-#define HOLDFAST_DEAD_LETTER_FILTER                                                                     \
-  " where ($1 is null or id = $1) and ($2 is null or group_name = $2) and ($3 is null or topic = $3) "  \
-  "and ($4 is null or type = $4) and ($5 is null or key = $5) "                                         \
-  "and ($6 is null or instr(lower(error), lower($6)) > 0) and ($7 is null or dead_at >= $7) "           \
+#define HOLDFAST_DEAD_LETTER_FILTER                                                                    \
+  " where ($1 is null or id = $1) and ($2 is null or group_name = $2) and ($3 is null or topic = $3) " \
+  "and ($4 is null or type = $4) and ($5 is null or key = $5) "                                        \
+  "and ($6 is null or instr(lower(error), lower($6)) > 0) and ($7 is null or dead_at >= $7) "          \
   "and ($8 is null or dead_at < $8) and ($9 or redriven_at is null) "
 
 constexpr const char* kSelect =
-    "select id, group_name as \"group\", topic, key, type, version, message_id, position, occurred_at, headers, "
+    "select id, group_name as \"group\", topic, key, type, version, message_id, position, occurred_at, "
+    "headers, "
     "payload, error, attempts, dead_at, redriven_at from dead_letters" HOLDFAST_DEAD_LETTER_FILTER
     "and id > $10 order by id limit $11";
 constexpr const char* kCount = "select count(*) from dead_letters" HOLDFAST_DEAD_LETTER_FILTER;
@@ -28,13 +29,16 @@ constexpr const char* kIds =
 
 /// Gives one letter back to its group; false where that has been done meanwhile.
 bool redrive_one(sql::Transaction& tx, const std::string& id, WallTime now) {
-  if (tx.execute("update dead_letters set redriven_at = $2 where id = $1 and redriven_at is null", id, now) == 0)
+  if (tx.execute("update dead_letters set redriven_at = $2 where id = $1 and redriven_at is null", id, now) ==
+      0)
     return false;
   // Its group's worker finds it by adopted = 0. A message that is parked already is not parked twice.
   tx.execute(
-      "insert into parked_messages(group_name, bucket, key, position, id, topic, type, version, headers, payload, "
+      "insert into parked_messages(group_name, bucket, key, position, id, topic, type, version, headers, "
+      "payload, "
       "occurred_at, attempts, history, next_attempt_at, adopted) "
-      "select group_name, bucket, key, position, message_id, topic, type, version, headers, payload, occurred_at, "
+      "select group_name, bucket, key, position, message_id, topic, type, version, headers, payload, "
+      "occurred_at, "
       "0, '[]', $2, 0 from dead_letters where id = $1 "
       "on conflict(group_name, bucket, key, position) do nothing",
       id, now);
@@ -43,10 +47,10 @@ bool redrive_one(sql::Transaction& tx, const std::string& id, WallTime now) {
 
 }  // namespace
 
-std::vector<DeadLetter> DeadLetters::list(const Context& ctx, const DeadLetterFilter& filter, std::string_view after,
-                                          std::size_t limit) {
-  return database_.query<DeadLetter>(ctx, kSelect, filter.id, filter.group, filter.topic, filter.type, filter.key,
-                                     filter.error_contains, filter.dead_from, filter.dead_before,
+std::vector<DeadLetter> DeadLetters::list(const Context& ctx, const DeadLetterFilter& filter,
+                                          std::string_view after, std::size_t limit) {
+  return database_.query<DeadLetter>(ctx, kSelect, filter.id, filter.group, filter.topic, filter.type,
+                                     filter.key, filter.error_contains, filter.dead_from, filter.dead_before,
                                      filter.redriven_too, after, std::min(limit, kMaxPage));
 }
 
@@ -62,7 +66,8 @@ std::int64_t DeadLetters::count(const Context& ctx, const DeadLetterFilter& filt
                                              filter.dead_before, filter.redriven_too);
 }
 
-RedriveReport DeadLetters::redrive(const Context& ctx, const DeadLetterFilter& filter, const RedriveOptions& options) {
+RedriveReport DeadLetters::redrive(const Context& ctx, const DeadLetterFilter& filter,
+                                   const RedriveOptions& options) {
   DeadLetterFilter open = filter;
   open.redriven_too = false;
   RedriveReport report;
@@ -74,8 +79,9 @@ RedriveReport DeadLetters::redrive(const Context& ctx, const DeadLetterFilter& f
   if (!open.dead_before) open.dead_before = ctx.clock().wall_now() + std::chrono::microseconds(1);
   const bool limited = options.rate_per_second > 0;
   const std::size_t batch =
-      limited ? std::clamp<std::size_t>(static_cast<std::size_t>(options.rate_per_second / 10), 1, kRedriveBatch)
-              : kRedriveBatch;
+      limited
+          ? std::clamp<std::size_t>(static_cast<std::size_t>(options.rate_per_second / 10), 1, kRedriveBatch)
+          : kRedriveBatch;
   const Instant begun = ctx.now();
   std::string after;
   while (report.matched < options.most) {

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "holdfast/base/id.hpp"
 #include "holdfast/base/describe.hpp"
+#include "holdfast/base/id.hpp"
 #include "holdfast/base/json.hpp"
 #include "holdfast/sql/database.hpp"
 
@@ -40,8 +40,8 @@ struct DeadLetter {
   WallTime dead_at{};
   std::optional<WallTime> redriven_at;
 };
-HOLDFAST_DESCRIBE(DeadLetter, (id, group, topic, key, type, version, message_id, position, occurred_at, headers,
-                               payload, error, attempts, dead_at, redriven_at))
+HOLDFAST_DESCRIBE(DeadLetter, (id, group, topic, key, type, version, message_id, position, occurred_at,
+                               headers, payload, error, attempts, dead_at, redriven_at))
 
 /// All that is set must hold. Text is compared exactly, error_contains ignoring ASCII case.
 struct DeadLetterFilter {
@@ -57,8 +57,8 @@ struct DeadLetterFilter {
 };
 
 struct RedriveOptions {
-  bool dry_run = false;         ///< only counts
-  double rate_per_second = 0;   ///< at most so many a second; 0 means as fast as the database takes them
+  bool dry_run = false;        ///< only counts
+  double rate_per_second = 0;  ///< at most so many a second; 0 means as fast as the database takes them
   std::size_t most = 1'000'000;
   std::function<void(std::size_t redriven)> progress = {};  ///< called after each batch
 };
@@ -76,14 +76,15 @@ class DeadLetters {
   static constexpr std::size_t kMaxPage = 1000;
 
   /// Oldest first, those after the id `after` (empty: from the start); at most min(limit, kMaxPage).
-  std::vector<DeadLetter> list(const Context& ctx, const DeadLetterFilter& filter, std::string_view after = {},
-                               std::size_t limit = 100);
+  std::vector<DeadLetter> list(const Context& ctx, const DeadLetterFilter& filter,
+                               std::string_view after = {}, std::size_t limit = 100);
   std::optional<DeadLetter> find(const Context& ctx, std::string_view id);
   std::int64_t count(const Context& ctx, const DeadLetterFilter& filter);
 
   /// Hands what matches back to its group, at most once each. Running workers notice within a second, in
   /// other processes too. Interrupted, it may be run again: what is redriven stays so.
-  RedriveReport redrive(const Context& ctx, const DeadLetterFilter& filter, const RedriveOptions& options = {});
+  RedriveReport redrive(const Context& ctx, const DeadLetterFilter& filter,
+                        const RedriveOptions& options = {});
 
  private:
   sql::Database& database_;

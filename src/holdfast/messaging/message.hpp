@@ -39,9 +39,9 @@ inline constexpr int kBuckets = 64;
 int bucket_of(std::string_view key) noexcept;
 
 struct OutgoingMessage {
-  std::string topic;      ///< letters, digits, '.', '_', '-'; at most kMaxNameBytes
-  std::string key;        ///< messages of one key stay in order; at most kMaxNameBytes
-  std::string type;       ///< what happened: "order.placed"
+  std::string topic;  ///< letters, digits, '.', '_', '-'; at most kMaxNameBytes
+  std::string key;    ///< messages of one key stay in order; at most kMaxNameBytes
+  std::string type;   ///< what happened: "order.placed"
   std::int32_t version = 1;
   std::string payload = "null";  ///< JSON, at most kMaxPayloadBytes; not checked again
   Headers headers = {};          ///< traceparent and requestId are added from the Context

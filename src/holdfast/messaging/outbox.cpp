@@ -23,8 +23,9 @@ std::string headers_json(const Context& ctx, const Headers& headers) {
 
 void require_fits(std::string_view what, std::size_t size, std::size_t most) {
   if (size <= most) return;
-  throw Error(ErrorCode::invalid_argument, "A message's " + std::string(what) + " has " + std::to_string(size) +
-                                               " bytes; at most " + std::to_string(most) + " are taken.")
+  throw Error(ErrorCode::invalid_argument, "A message's " + std::string(what) + " has " +
+                                               std::to_string(size) + " bytes; at most " +
+                                               std::to_string(most) + " are taken.")
       .reason("message_invalid");
 }
 
@@ -32,8 +33,9 @@ void require_fits(std::string_view what, std::size_t size, std::size_t most) {
 
 Outbox::Outbox(const Clock& clock, Random& random, observe::Metrics& metrics)
     : ids_(clock, random),
-      published_(metrics.counter("holdfast_messaging_published_total",
-                                 "Messages written to the outbox, those of transactions undone later included.")) {}
+      published_(
+          metrics.counter("holdfast_messaging_published_total",
+                          "Messages written to the outbox, those of transactions undone later included.")) {}
 
 std::string Outbox::publish(const Context& ctx, sql::Transaction& tx, const OutgoingMessage& message) {
   require_name("topic", message.topic);

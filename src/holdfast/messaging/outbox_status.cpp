@@ -21,16 +21,19 @@ GroupStatus status_of(sql::Snapshot& snapshot, std::string group, const std::str
   using Lag = std::tuple<std::int64_t, std::optional<WallTime>>;
   const auto lag = snapshot.query_one<Lag>(
       "select count(*), min(o.occurred_at) from outbox o join outbox_leases l on l.group_name = $1 and "
-      "l.bucket = o.bucket where o.position > l.position and o.position > (select min(position) from outbox_leases "
-      "where group_name = $1) and o.topic in (" + literals(status.topics) + ")",
+      "l.bucket = o.bucket where o.position > l.position and o.position > (select min(position) from "
+      "outbox_leases "
+      "where group_name = $1) and o.topic in (" +
+          literals(status.topics) + ")",
       status.group);
   if (lag) std::tie(status.lag, status.oldest_unhandled) = *lag;
-  status.parked = snapshot.query_value<std::int64_t>("select count(*) from parked_messages where group_name = $1",
-                                                     status.group);
+  status.parked = snapshot.query_value<std::int64_t>(
+      "select count(*) from parked_messages where group_name = $1", status.group);
   status.dead = snapshot.query_value<std::int64_t>(
       "select count(*) from dead_letters where group_name = $1 and redriven_at is null", status.group);
   status.leases = snapshot.query<WorkerLeases>(
-      "select coalesce(l.owner, '') as worker, count(*) as buckets, max(coalesce(w.expires_at, 0) > $2) as alive "
+      "select coalesce(l.owner, '') as worker, count(*) as buckets, max(coalesce(w.expires_at, 0) > $2) as "
+      "alive "
       "from outbox_leases l left join outbox_workers w on w.worker = l.owner where l.group_name = $1 "
       "group by l.owner order by 1",
       status.group, now);
@@ -44,7 +47,8 @@ OutboxStatus outbox_status(const Context& ctx, sql::Database& database) {
   return database.read(ctx, {.offload = true}, [&](sql::Snapshot& snapshot) {
     OutboxStatus status;
     status.messages = snapshot.query_value<std::int64_t>("select count(*) from outbox");
-    status.last_position = snapshot.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
+    status.last_position =
+        snapshot.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
     using Group = std::tuple<std::string, std::string>;
     for (auto& [group, topics] :
          snapshot.query<Group>("select group_name, topics from outbox_groups order by group_name"))
@@ -61,12 +65,14 @@ void forget_group(const Context& ctx, sql::Database& database, std::string_view 
         "where m.group_name = $1 and w.expires_at > $2",
         group, now);
     if (alive > 0) {
-      throw Error(ErrorCode::conflict, "Group " + std::string(group) + " is served by " + std::to_string(alive) +
+      throw Error(ErrorCode::conflict, "Group " + std::string(group) + " is served by " +
+                                           std::to_string(alive) +
                                            " running workers; stop them before it is forgotten.")
           .reason("group_in_use");
     }
     if (tx.execute("delete from outbox_groups where group_name = $1", group) == 0)
-      throw Error(ErrorCode::not_found, "There is no group " + std::string(group) + ".").reason("group_not_found");
+      throw Error(ErrorCode::not_found, "There is no group " + std::string(group) + ".")
+          .reason("group_not_found");
     tx.execute("delete from outbox_leases where group_name = $1", group);
     tx.execute("delete from outbox_members where group_name = $1", group);
     tx.execute("delete from parked_messages where group_name = $1", group);

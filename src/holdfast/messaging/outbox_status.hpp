@@ -23,7 +23,7 @@ HOLDFAST_DESCRIBE(WorkerLeases, (worker, buckets, alive))
 struct GroupStatus {
   std::string group;
   std::vector<std::string> topics;
-  std::int64_t lag = 0;  ///< messages of its topics not handled, parked or dead yet
+  std::int64_t lag = 0;                      ///< messages of its topics not handled, parked or dead yet
   std::optional<WallTime> oldest_unhandled;  ///< when the oldest of them occurred
   std::int64_t parked = 0;  ///< failed and to be tried again, and those of their keys behind them
   std::int64_t dead = 0;    ///< dead letters not redriven

@@ -46,11 +46,12 @@ struct SubscriptionOptions {
   std::vector<std::string> topics;  ///< exact names, at least one
   int max_attempts = 8;             ///< then it is a dead letter; at least 1
   /// Between attempts: the key waits, other keys go on. As it is, eight attempts take about a minute.
-  resilience::BackoffOptions backoff = {
-      .base = std::chrono::milliseconds(500), .cap = std::chrono::minutes(5), .jitter = resilience::Jitter::equal};
-  std::size_t concurrency = 8;  ///< handlers at a time in this process; at most kBuckets are useful
+  resilience::BackoffOptions backoff = {.base = std::chrono::milliseconds(500),
+                                        .cap = std::chrono::minutes(5),
+                                        .jitter = resilience::Jitter::equal};
+  std::size_t concurrency = 8;  ///< external handlers at a time in this process; more than kBuckets is no use
   std::size_t batch = 64;       ///< most messages of one bucket handled before progress is recorded
-  std::size_t read_ahead = 256;  ///< most messages of one bucket held in memory
+  std::size_t read_ahead = 256;              ///< most messages of one bucket held in memory
   std::size_t max_parked_per_bucket = 1000;  ///< most failed messages and followers; then the bucket pauses
   Duration handler_timeout = std::chrono::seconds(30);  ///< the deadline of one attempt
   StartFrom start_from = StartFrom::beginning;

@@ -36,7 +36,8 @@ void read_headers(const std::string& json, http::Response& response) {
 std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, WallTime now) {
   using Row = std::tuple<Sha256Digest, int, std::string, std::vector<std::byte>, WallTime>;
   const auto row = tx.query_one<Row>(
-      "select fingerprint, status, headers, body, expires_at from idempotency_records where scope = $1", scope);
+      "select fingerprint, status, headers, body, expires_at from idempotency_records where scope = $1",
+      scope);
   if (!row) return std::nullopt;
   const auto& [fingerprint, status, headers, body, expires_at] = *row;
   if (expires_at <= now) {
@@ -50,8 +51,8 @@ std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, Wall
 }
 
 void insert_record(sql::Transaction& tx, const Scope& scope, const Sha256Digest& fingerprint,
-                   const http::Response& response, const std::vector<std::string>& stored_headers, WallTime now,
-                   WallTime expires_at) {
+                   const http::Response& response, const std::vector<std::string>& stored_headers,
+                   WallTime now, WallTime expires_at) {
   tx.execute(
       "insert into idempotency_records(scope, fingerprint, status, headers, body, created_at, expires_at) "
       "values($1, $2, $3, $4, $5, $6, $7)",

@@ -23,8 +23,8 @@ std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, Wall
 
 /// Stores status, body, and those headers of `response` that `stored_headers` names.
 void insert_record(sql::Transaction& tx, const Scope& scope, const Sha256Digest& fingerprint,
-                   const http::Response& response, const std::vector<std::string>& stored_headers, WallTime now,
-                   WallTime expires_at);
+                   const http::Response& response, const std::vector<std::string>& stored_headers,
+                   WallTime now, WallTime expires_at);
 
 /// Deletes up to `most` of the oldest records, those that expired by `now`.
 std::int64_t sweep_records(sql::Transaction& tx, WallTime now, std::size_t most);

@@ -35,9 +35,12 @@ void require_valid(const SubscriptionOptions& options) {
   if (options.topics.empty()) refuse("Group " + options.group + " subscribes to no topic.");
   for (const std::string& topic : options.topics) require_name("topic", topic);
   if (options.max_attempts < 1) refuse("Group " + options.group + ": max_attempts must be at least 1.");
-  if (options.concurrency == 0 || options.batch == 0 || options.read_ahead == 0 || options.max_parked_per_bucket == 0)
-    refuse("Group " + options.group + ": concurrency, batch, read_ahead and max_parked_per_bucket must be above 0.");
-  if (options.handler_timeout <= Duration(0)) refuse("Group " + options.group + ": handler_timeout must be above 0.");
+  if (options.concurrency == 0 || options.batch == 0 || options.read_ahead == 0 ||
+      options.max_parked_per_bucket == 0)
+    refuse("Group " + options.group +
+           ": concurrency, batch, read_ahead and max_parked_per_bucket must be above 0.");
+  if (options.handler_timeout <= Duration(0))
+    refuse("Group " + options.group + ": handler_timeout must be above 0.");
 }
 
 }  // namespace
@@ -45,7 +48,8 @@ void require_valid(const SubscriptionOptions& options) {
 struct EmbeddedBroker::State {
   State(runtime::Runtime& runtime, sql::Database& database, Outbox& outbox, observe::Metrics& metrics,
         observe::Logger logger, BrokerOptions options)
-      : worker(runtime, database, outbox, metrics, std::move(logger), options), membership(worker, consumers) {}
+      : worker(runtime, database, outbox, metrics, std::move(logger), options),
+        membership(worker, consumers) {}
 
   void wake_all() noexcept {
     worker.log_changed().notify();
@@ -79,7 +83,8 @@ void EmbeddedBroker::State::run() {
     started.open();
     fibers.wait();
   } catch (const std::exception& error) {
-    worker.logger.error("the message worker ended with an error", {{"worker", worker.name}, {"error", error.what()}});
+    worker.logger.error("the message worker ended with an error",
+                        {{"worker", worker.name}, {"error", error.what()}});
   }
   try {
     if (!worker.abandoned) membership.leave(worker.runtime.context().with_timeout(kLeaveTimeout));
@@ -105,7 +110,8 @@ void EmbeddedBroker::State::run_trimmer(const Context& ctx) {
       embedded::trim(ctx.with_timeout(worker.options.trim_interval), worker.database, worker.options);
     } catch (const Error& error) {
       if (ctx.cancelled()) return;
-      worker.logger.warn(ctx, "the outbox could not be trimmed; it is tried again", {{"error", error.what()}});
+      worker.logger.warn(ctx, "the outbox could not be trimmed; it is tried again",
+                         {{"error", error.what()}});
     }
   }
 }
@@ -129,7 +135,8 @@ void EmbeddedBroker::subscribe(SubscriptionOptions options, Handler handler) {
   require_valid(options);
   if (state_->running) refuse("Group " + options.group + " came after the broker was started.");
   for (const auto& consumer : state_->consumers) {
-    if (consumer->options().group == options.group) refuse("Group " + options.group + " is subscribed already.");
+    if (consumer->options().group == options.group)
+      refuse("Group " + options.group + " is subscribed already.");
   }
   state_->consumers.push_back(
       std::make_unique<embedded::Consumer>(state_->worker, std::move(options), std::move(handler)));

@@ -24,22 +24,22 @@
 namespace holdfast::messaging {
 
 struct BrokerOptions {
-  Duration lease = std::chrono::seconds(5);      ///< without a heartbeat for so long, a worker is dead
-  Duration heartbeat = std::chrono::seconds(1);  ///< at most lease/3
-  Duration poll = std::chrono::seconds(1);       ///< looks for messages at least so often
-  Duration log_retention = std::chrono::hours(24 * 7);    ///< messages are kept at least so long …
+  Duration lease = std::chrono::seconds(5);             ///< without a heartbeat for so long, a worker is dead
+  Duration heartbeat = std::chrono::seconds(1);         ///< at most lease/3
+  Duration poll = std::chrono::seconds(1);              ///< looks for messages at least so often
+  Duration log_retention = std::chrono::hours(24 * 7);  ///< messages are kept at least so long …
   Duration inbox_retention = std::chrono::hours(24 * 8);  ///< … and known for longer
   Duration trim_interval = std::chrono::minutes(1);
-  std::size_t trim_batch = 500;    ///< rows a transaction
-  std::size_t scan = 4096;         ///< most rows of the log looked at before others get a turn
-  std::size_t loop = 0;            ///< the event loop its fibers run on
+  std::size_t trim_batch = 500;  ///< rows a transaction
+  std::size_t scan = 4096;       ///< most rows of the log looked at before others get a turn
+  std::size_t loop = 0;          ///< the event loop its fibers run on
 };
 
 class EmbeddedBroker final : public Subscriber {
  public:
   /// All are borrowed and must outlive it. Throws Error(invalid_argument) for options out of range.
-  EmbeddedBroker(runtime::Runtime& runtime, sql::Database& database, Outbox& outbox, observe::Metrics& metrics,
-                 observe::Logger logger, BrokerOptions options = {});
+  EmbeddedBroker(runtime::Runtime& runtime, sql::Database& database, Outbox& outbox,
+                 observe::Metrics& metrics, observe::Logger logger, BrokerOptions options = {});
   /// Stop it first; a broker destroyed while running stops without finishing what runs.
   ~EmbeddedBroker() override;
 

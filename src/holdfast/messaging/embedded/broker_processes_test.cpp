@@ -69,9 +69,8 @@ TEST_F(BrokerProcesses, ShareAGroupsWorkAndHandleEachMessageOnceInOrder) {
     Seen seen;
     std::size_t of_second = 0;
     const SubscriptionOptions options{.group = "g", .topics = {"orders"}};
-    first.broker->subscribe(options, transactional([&](const Context&, sql::Transaction&, const Message& message) {
-                              seen.add(message);
-                            }));
+    first.broker->subscribe(options, transactional([&](const Context&, sql::Transaction&,
+                                                       const Message& message) { seen.add(message); }));
     second.broker->subscribe(options, external([&](const Context&, const Message& message) {
                                seen.add(message);
                                ++of_second;
@@ -80,10 +79,12 @@ TEST_F(BrokerProcesses, ShareAGroupsWorkAndHandleEachMessageOnceInOrder) {
     EXPECT_EQ(leases_of(ctx, first), 64);
     second.broker->start(ctx);
     ASSERT_TRUE(eventually(ctx, [&] { return leases_of(ctx, first) == 32 && leases_of(ctx, second) == 32; }));
-    for (int n = 0; n < 200; ++n) publish(ctx, n % 3 == 0 ? second : first, "key" + std::to_string(n % 40), std::to_string(n / 40));
+    for (int n = 0; n < 200; ++n)
+      publish(ctx, n % 3 == 0 ? second : first, "key" + std::to_string(n % 40), std::to_string(n / 40));
     ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 200; }));
     EXPECT_GT(of_second, 20U);
-    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4")) << key;
+    for (const auto& [key, payloads] : seen.by_key)
+      EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4")) << key;
 
     const Instant left = ctx.now();
     second.broker->stop(ctx.with_timeout(5s));
@@ -104,7 +105,8 @@ TEST_F(BrokerProcesses, AKilledWorkersMessagesAreTakenOverWithinItsLease) {
                                runtime::sleep_for(inner, 10s);  // never gets there
                              }));
     Seen seen;
-    survivor.broker->subscribe(options, external([&](const Context&, const Message& message) { seen.add(message); }));
+    survivor.broker->subscribe(options,
+                               external([&](const Context&, const Message& message) { seen.add(message); }));
     killed.broker->start(ctx);
     publish(ctx, killed, "a");
     ASSERT_TRUE(eventually(ctx, [&] { return begun == 1; }));
@@ -131,7 +133,8 @@ TEST_F(BrokerProcesses, ALateCompletionIsRefusedByItsFence) {
                            }));
     Seen seen;
     next.broker->subscribe(options, external([&](const Context&, const Message& message) {
-                             if (message.payload == "1") throw Error(ErrorCode::unavailable, "Park it, please.");
+                             if (message.payload == "1")
+                               throw Error(ErrorCode::unavailable, "Park it, please.");
                              seen.add(message);
                            }));
     late.broker->start(ctx);
@@ -142,7 +145,8 @@ TEST_F(BrokerProcesses, ALateCompletionIsRefusedByItsFence) {
     ASSERT_TRUE(eventually(ctx, [&] { return next.count("holdfast_messaging_failed_total", "g") == 1; }));
 
     go.open();  // and wakes up long after
-    ASSERT_TRUE(eventually(ctx, [&] { return late.count("holdfast_messaging_fence_refused_total", "g") == 1; }));
+    ASSERT_TRUE(
+        eventually(ctx, [&] { return late.count("holdfast_messaging_fence_refused_total", "g") == 1; }));
     EXPECT_TRUE(finished);
     EXPECT_EQ(late.count("holdfast_messaging_handled_total", "g"), 0U);
     EXPECT_EQ(next.db->query_value<std::int64_t>(ctx, "select count(*) from parked_messages"), 1);
@@ -196,7 +200,8 @@ using BrokerCrashes = BrokerProcesses;
     std::atomic<int> left = calls;
     node.broker->subscribe({.group = "g", .topics = {"orders"}, .batch = 5},
                            transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
-                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key,
+                                        message.payload);
                              if (--left == 0) ::raise(SIGKILL);
                            }));
     node.broker->start(ctx);
@@ -223,16 +228,20 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
     node.db->transact(ctx, [](sql::Transaction& tx) {
       tx.execute_script("create table effects(n integer primary key, key text, payload text)");
     });
-    for (int n = 0; n < kMessages; ++n) publish(ctx, node, "key" + std::to_string(n % 12), std::to_string(n / 12));
+    for (int n = 0; n < kMessages; ++n)
+      publish(ctx, node, "key" + std::to_string(n % 12), std::to_string(n / 12));
   });
   for (const int calls : {1, 2, 7, 13, 20, 21}) {
     EXPECT_EXIT(handle_until_killed(file, calls), ::testing::KilledBySignal(SIGKILL), "");
   }
   in_process([&](const Context& ctx, Node& node) {
-    const auto effects = [&] { return node.db->query_value<std::int64_t>(ctx, "select count(*) from effects"); };
+    const auto effects = [&] {
+      return node.db->query_value<std::int64_t>(ctx, "select count(*) from effects");
+    };
     node.broker->subscribe({.group = "g", .topics = {"orders"}},
                            transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
-                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+                             tx.execute("insert into effects(key, payload) values($1, $2)", message.key,
+                                        message.payload);
                            }));
     EXPECT_GT(effects(), 0);
     node.broker->start(ctx);

@@ -29,7 +29,8 @@ enum class Adapter { memory, file };
 
 class Broker : public ::testing::TestWithParam<Adapter> {
  protected:
-  void run(const std::function<void(const Context&, runtime::Runtime&, Node&)>& test, BrokerOptions options = {}) {
+  void run(const std::function<void(const Context&, runtime::Runtime&, Node&)>& test,
+           BrokerOptions options = {}) {
     runtime::Runtime::Options settings{.loops = 1};
     const bool memory = GetParam() == Adapter::memory;
     if (memory) settings = {.simulated = true, .manual_clock = &manual_clock_};
@@ -106,7 +107,8 @@ TEST_P(Broker, SendsNothingOfATransactionThatIsUndone) {
     node.broker->start(ctx);
     EXPECT_THROW(node.db->transact(ctx, "fails",
                                    [&](sql::Transaction& tx) {
-                                     node.outbox.publish(ctx, tx, {.topic = "orders", .key = "a", .type = "t"});
+                                     node.outbox.publish(ctx, tx,
+                                                         {.topic = "orders", .key = "a", .type = "t"});
                                      throw Error(ErrorCode::conflict, "No.");
                                    }),
                  Error);
@@ -121,21 +123,27 @@ TEST_P(Broker, KeepsEachKeysOrderWhileHandlersFail) {
     constexpr int kKeys = 20;
     constexpr int kEach = 15;
     Seen seen;
-    node.broker->subscribe(
-        {.group = "g", .topics = {"orders"}, .max_attempts = 50, .backoff = kQuick, .batch = 7, .read_ahead = 10},
-        external([&](const Context& inner, const Message& message) {
-          if (random_.below(4) == 0) runtime::sleep_for(inner, 1ms);
-          if (random_.below(4) == 0) throw Error(ErrorCode::unavailable, "Not now.");
-          seen.add(message);
-        }));
+    node.broker->subscribe({.group = "g",
+                            .topics = {"orders"},
+                            .max_attempts = 50,
+                            .backoff = kQuick,
+                            .batch = 7,
+                            .read_ahead = 10},
+                           external([&](const Context& inner, const Message& message) {
+                             if (random_.below(4) == 0) runtime::sleep_for(inner, 1ms);
+                             if (random_.below(4) == 0) throw Error(ErrorCode::unavailable, "Not now.");
+                             seen.add(message);
+                           }));
     node.broker->start(ctx);
     for (int n = 0; n < kEach; ++n) {
-      for (int key = 0; key < kKeys; ++key) publish(ctx, node, "key" + std::to_string(key), std::to_string(n));
+      for (int key = 0; key < kKeys; ++key)
+        publish(ctx, node, "key" + std::to_string(key), std::to_string(n));
     }
     ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= kKeys * kEach; })) << seen.total;
     for (const auto& [key, payloads] : seen.by_key) {
       ASSERT_THAT(payloads, SizeIs(kEach)) << key;
-      for (int n = 0; n < kEach; ++n) EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n)) << key;
+      for (int n = 0; n < kEach; ++n)
+        EXPECT_EQ(payloads[static_cast<std::size_t>(n)], std::to_string(n)) << key;
     }
   });
 }
@@ -144,16 +152,15 @@ TEST_P(Broker, APoisonPillBecomesADeadLetterAndItsKeyGoesOn) {
   run([](const Context& ctx, runtime::Runtime&, Node& node) {
     Seen seen;
     std::atomic<int> attempts = 0;
-    node.broker->subscribe(
-        {.group = "g", .topics = {"orders"}, .max_attempts = 3, .backoff = kQuick},
-        transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
-          if (message.payload == R"("poison")") {
-            attempts = message.attempt;
-            tx.execute("insert into effects(key) values('half done')");
-            throw Error(ErrorCode::internal, "Can't read it.").cause("byte 7");
-          }
-          seen.add(message);
-        }));
+    node.broker->subscribe({.group = "g", .topics = {"orders"}, .max_attempts = 3, .backoff = kQuick},
+                           transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
+                             if (message.payload == R"("poison")") {
+                               attempts = message.attempt;
+                               tx.execute("insert into effects(key) values('half done')");
+                               throw Error(ErrorCode::internal, "Can't read it.").cause("byte 7");
+                             }
+                             seen.add(message);
+                           }));
     node.db->transact(ctx, [](sql::Transaction& tx) { tx.execute_script("create table effects(key text)"); });
     node.broker->start(ctx);
     publish(ctx, node, "a", R"("poison")");
@@ -213,18 +220,19 @@ TEST_P(Broker, RedrivesWhatMatchesOnceAtTheRateAskedFor) {
 TEST_P(Broker, TheInboxStopsASecondEffectOfOneMessage) {
   run([](const Context& ctx, runtime::Runtime&, Node& node) {
     Seen seen;
-    node.broker->subscribe({.group = "g", .topics = {"orders"}},
-                           transactional([&](const Context&, sql::Transaction&, const Message& message) {
-                             seen.add(message);
-                           }));
+    node.broker->subscribe(
+        {.group = "g", .topics = {"orders"}},
+        transactional([&](const Context&, sql::Transaction&, const Message& message) { seen.add(message); }));
     node.broker->start(ctx);
     publish(ctx, node, "a", "1");
     ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 1; }));
-    node.db->transact(ctx, [&](sql::Transaction& tx) {  // the same message a second time, as a relay may send it
-      tx.execute("insert into outbox(id, topic, key, bucket, type, version, headers, payload, occurred_at) "
-                 "select id, topic, key, bucket, type, version, headers, payload, occurred_at from outbox");
-      tx.after_commit(node.outbox.committed());
-    });
+    node.db->transact(
+        ctx, [&](sql::Transaction& tx) {  // the same message a second time, as a relay may send it
+          tx.execute(
+              "insert into outbox(id, topic, key, bucket, type, version, headers, payload, occurred_at) "
+              "select id, topic, key, bucket, type, version, headers, payload, occurred_at from outbox");
+          tx.after_commit(node.outbox.committed());
+        });
     ASSERT_TRUE(eventually(ctx, [&] { return node.count("holdfast_messaging_duplicates_total", "g") == 1; }));
     EXPECT_EQ(seen.total, 1U);
   });
@@ -256,7 +264,8 @@ TEST_P(Broker, StopsGracefullyAndGoesOnWhereItWas) {
     ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 50; }));
     next.stop(ctx.with_timeout(5s));
     EXPECT_EQ(seen.total, 50U);
-    for (const auto& [key, payloads] : seen.by_key) EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4"));
+    for (const auto& [key, payloads] : seen.by_key)
+      EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4"));
   });
 }
 
@@ -298,16 +307,21 @@ TEST_P(BrokerInVirtualTime, TrimsWhatIsOldAndReadByAllAndNothingElse) {
         node.broker->start(ctx);
         for (int n = 0; n < 20; ++n) publish(ctx, node, "key" + std::to_string(n));
         ASSERT_TRUE(eventually(ctx, [&] { return seen.total == 20; }));
-        const auto rows = [&] { return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox"); };
+        const auto rows = [&] {
+          return node.db->query_value<std::int64_t>(ctx, "select count(*) from outbox");
+        };
         runtime::sleep_for(ctx, 3s);
-        EXPECT_EQ(node.broker->trim(ctx), 0);  // read by all, but young
+        EXPECT_EQ(node.broker->trim(ctx), 0);              // read by all, but young
         node.db->transact(ctx, [](sql::Transaction& tx) {  // a group that has not read position 8 yet
-          tx.execute("insert into outbox_leases(group_name, bucket, owner, fence, position) "
-                     "values('slow', 0, null, 0, 7)");
+          tx.execute(
+              "insert into outbox_leases(group_name, bucket, owner, fence, position) "
+              "values('slow', 0, null, 0, 7)");
         });
         runtime::sleep_for(ctx, 2h);
         EXPECT_EQ(rows(), 13);
-        node.db->transact(ctx, [](sql::Transaction& tx) { tx.execute("delete from outbox_leases where group_name = 'slow'"); });
+        node.db->transact(ctx, [](sql::Transaction& tx) {
+          tx.execute("delete from outbox_leases where group_name = 'slow'");
+        });
         runtime::sleep_for(ctx, 2min);
         EXPECT_EQ(rows(), 0);
         publish(ctx, node, "after");
@@ -332,9 +346,31 @@ TEST_P(Broker, ANewGroupStartsAtTheBeginningUnlessItAsksForNow) {
   });
 }
 
+TEST_P(BrokerInVirtualTime, GoesOnWhenTheDatabaseWasAwayForLongerThanItsLease) {
+  run([](const Context& ctx, runtime::Runtime&, Node& node) {
+    Seen seen;
+    node.broker->subscribe({.group = "g", .topics = {"orders"}},
+                           external([&](const Context&, const Message& message) { seen.add(message); }));
+    node.broker->start(ctx);
+    const auto rename = [&](const char* sql) {
+      node.db->transact(ctx, [&](sql::Transaction& tx) { tx.execute_script(sql); });
+    };
+    rename("alter table outbox_workers rename to away");
+    publish(ctx, node, "a");
+    runtime::sleep_for(ctx, 20s);
+    publish(ctx, node, "b");
+    runtime::sleep_for(ctx, 1s);
+    EXPECT_FALSE(seen.by_key.contains("b"));  // no heartbeat, no right to work
+    rename("alter table away rename to outbox_workers");
+    EXPECT_TRUE(eventually(ctx, [&] { return seen.by_key.contains("b"); }));
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Adapters, BrokerInVirtualTime, ::testing::Values(Adapter::memory));
 INSTANTIATE_TEST_SUITE_P(Adapters, Broker, ::testing::Values(Adapter::memory, Adapter::file),
-                         [](const auto& adapter) { return adapter.param == Adapter::memory ? "memory" : "file"; });
+                         [](const auto& adapter) {
+                           return adapter.param == Adapter::memory ? "memory" : "file";
+                         });
 
 }  // namespace
 }  // namespace holdfast::messaging

@@ -15,8 +15,9 @@ bool is_name_character(char c) noexcept {
 }
 
 [[noreturn]] void refuse(std::string_view what, std::string_view text, std::string_view wanted) {
-  throw Error(ErrorCode::invalid_argument, "The " + std::string(what) + " \"" + std::string(text.substr(0, 64)) +
-                                               "\" must be " + std::string(wanted) + ".")
+  throw Error(ErrorCode::invalid_argument, "The " + std::string(what) + " \"" +
+                                               std::string(text.substr(0, 64)) + "\" must be " +
+                                               std::string(wanted) + ".")
       .reason("message_invalid");
 }
 

@@ -34,9 +34,10 @@ struct Node {
 };
 
 inline std::string publish(const Context& ctx, Node& node, std::string key, std::string payload = "1",
-                    std::string topic = "orders") {
+                           std::string topic = "orders") {
   return node.db->transact(ctx, "publish", [&](sql::Transaction& tx) {
-    return node.outbox.publish(ctx, tx, {.topic = topic, .key = key, .type = "order.placed", .payload = payload});
+    return node.outbox.publish(ctx, tx,
+                               {.topic = topic, .key = key, .type = "order.placed", .payload = payload});
   });
 }
 

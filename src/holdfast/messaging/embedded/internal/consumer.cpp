@@ -30,14 +30,13 @@ Consumer::Consumer(WorkerState& worker, SubscriptionOptions options, Handler han
       metrics_(worker.metrics, options_.group) {}
 
 void Consumer::spawn(runtime::FiberGroup& fibers) {
+  fibers_ = &fibers;
   fibers.spawn("message dispatcher", [this](const Context& ctx) { dispatch(ctx); });
-  const std::size_t workers = std::min<std::size_t>(options_.concurrency, kBuckets);
-  for (std::size_t i = 0; i < workers; ++i) {
-    fibers.spawn("message handler", [this](const Context& ctx) { work(ctx); });
-  }
+  if (std::holds_alternative<ExternalHandler>(handler_))
+    fibers.spawn("message recorder", [this](const Context& ctx) { run_recorder(ctx); });
 }
 
-void Consumer::wake() noexcept { work_.notify(); }
+void Consumer::wake() noexcept { progress_.notify(); }
 
 // ---- reading ahead
 
@@ -57,12 +56,14 @@ void Consumer::dispatch(const Context& ctx) {
     for (auto& bucket : buckets_) {
       if (bucket && has_work(*bucket, now)) make_ready(*bucket);
     }
+    start_workers();
     if (more) {
       runtime::yield();
       continue;
     }
     Duration wait = worker_.options.poll;
-    if (const auto due = next_due()) wait = std::clamp<Duration>(*due - now, std::chrono::milliseconds(1), wait);
+    if (const auto due = next_due())
+      wait = std::clamp<Duration>(*due - now, std::chrono::milliseconds(1), wait);
     worker_.log_changed().wait_past(ctx.with_timeout(wait), seen, "waiting for messages");
   }
 }
@@ -71,7 +72,8 @@ std::vector<Cohort> Consumer::cohorts() const {
   std::vector<Cohort> cohorts;
   for (const auto& bucket : buckets_) {
     if (!bucket || bucket->lost || bucket->releasing) continue;
-    if (bucket->queue.size() * 2 > options_.read_ahead) continue;  // half empty first: no reads for one message
+    if (bucket->queue.size() * 2 > options_.read_ahead)
+      continue;  // half empty first: no reads for one message
     const auto same = std::ranges::find(cohorts, bucket->read_to, &Cohort::read_to);
     if (same == cohorts.end()) {
       cohorts.push_back({.read_to = bucket->read_to, .buckets = mask_of(bucket->lease.bucket)});
@@ -181,13 +183,17 @@ void Consumer::give_up(std::int64_t count) {
     if (!bucket || bucket->lost || bucket->releasing) continue;
     --count;
     bucket->releasing = true;
-    if (bucket->busy) continue;  // after_serving() goes on
-    released_.push_back(lease_of(*bucket));
-    bucket.reset();
+    if (!bucket->busy) release_now(*bucket);  // else after_serving() does
   }
 }
 
-std::vector<Lease> Consumer::take_released() { return std::exchange(released_, {}); }
+void Consumer::release_now(Bucket& bucket) {
+  released_.push_back({.lease = lease_of(bucket), .handled_to = bucket.handled_to});
+  metrics_.handled.add(bucket.unrecorded);
+  buckets_[static_cast<std::size_t>(bucket.lease.bucket)].reset();
+}
+
+std::vector<Consumer::Released> Consumer::take_released() { return std::exchange(released_, {}); }
 
 void Consumer::adopt(const std::vector<ParkedKey>& keys) {
   for (const ParkedKey& key : keys) {
@@ -205,7 +211,7 @@ std::vector<Cohort> Consumer::idle_progress() const {
   std::vector<Cohort> cohorts;
   for (const auto& bucket : buckets_) {
     if (!bucket || bucket->busy || bucket->lost || bucket->releasing || !bucket->queue.empty()) continue;
-    if (bucket->read_to <= bucket->lease.position) continue;
+    if (bucket->read_to <= bucket->lease.position || bucket->unrecorded > 0) continue;
     const auto same = std::ranges::find(cohorts, bucket->read_to, &Cohort::read_to);
     if (same == cohorts.end()) {
       cohorts.push_back({.read_to = bucket->read_to, .buckets = mask_of(bucket->lease.bucket)});
@@ -219,8 +225,9 @@ std::vector<Cohort> Consumer::idle_progress() const {
 void Consumer::idle_progress_recorded(const std::vector<Cohort>& cohorts) {
   for (const Cohort& cohort : cohorts) {
     for (auto& bucket : buckets_) {
-      if (bucket && (cohort.buckets & mask_of(bucket->lease.bucket)) != 0)
-        bucket->lease.position = std::max(bucket->lease.position, cohort.read_to);
+      if (!bucket || (cohort.buckets & mask_of(bucket->lease.bucket)) == 0) continue;
+      bucket->lease.position = std::max(bucket->lease.position, cohort.read_to);
+      bucket->handled_to = std::max(bucket->handled_to, cohort.read_to);
     }
   }
 }

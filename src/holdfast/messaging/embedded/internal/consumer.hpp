@@ -1,9 +1,10 @@
-// Consumer: one group's work in this process. One fiber reads the log ahead into a queue a bucket;
+// Consumer: one group's work in this process. One fiber reads the log ahead into a queue a bucket; up to
 // `concurrency` fibers take whole buckets, a batch at a time, and handle their messages one after the
-// other. So messages of a key come in order, and a slow bucket holds up no other.
+// other. So messages of a key come in order, and a slow bucket holds up no other. Progress outside of
+// transactions is recorded by one more fiber, for all buckets at once, while they go on.
 //
 // Which buckets are here is decided by membership.hpp, through give() and the verbs after it.
-// Thread-safety: all of it on one loop; only stop() and wake() from elsewhere.
+// Thread-safety: all of it on one loop; only wake() from elsewhere.
 #pragma once
 
 #include <array>
@@ -32,9 +33,12 @@ class Consumer {
 
   const SubscriptionOptions& options() const noexcept { return options_; }
 
-  /// Starts its fibers in `fibers`; they end after WorkerState::stopping was set and wake() called.
+  /// Starts its fibers in `fibers`, which must outlive them; they end after WorkerState::stopping was set
+  /// and wake() called.
   void spawn(runtime::FiberGroup& fibers);
   void wake() noexcept;
+  /// Records what is handled and not recorded yet. Throws what the database throws.
+  void record_progress(const Context& ctx);
 
   // Leases, for Membership.
 
@@ -49,7 +53,11 @@ class Consumer {
   void keep_only(const std::vector<HeldLease>& held);
   /// Stops handling `count` buckets; they turn up in take_released() when nothing of them runs.
   void give_up(std::int64_t count);
-  std::vector<Lease> take_released();
+  struct Released {
+    Lease lease;
+    std::int64_t handled_to = 0;
+  };
+  std::vector<Released> take_released();
   /// Keys whose messages were redriven.
   void adopt(const std::vector<ParkedKey>& keys);
   /// Buckets that have nothing to do and were read further than is recorded.
@@ -59,21 +67,23 @@ class Consumer {
 
  private:
   struct Bucket {
-    TakenLease lease;
-    std::int64_t read_to = 0;
+    TakenLease lease;              // with the position that is recorded
+    std::int64_t read_to = 0;      // everything up to here was put into `queue`
+    std::int64_t handled_to = 0;   // everything up to here is handled or parked
+    std::uint64_t unrecorded = 0;  // messages handled between lease.position and handled_to
     std::deque<Message> queue;
     std::map<std::string, WallTime, std::less<>> parked;  // key → when its first message is due
     std::int64_t parked_rows = 0;
     std::optional<WallTime> next_due;  // the earliest of `parked`
     std::uint32_t store_failures = 0;  // in a row
     bool busy = false;
-    bool queued = false;     // in ready_
+    bool queued = false;  // in ready_
     bool lost = false;
     bool releasing = false;
     runtime::CancellationSource cancellation;
 
     Bucket(const TakenLease& taken, const runtime::CancellationToken& parent)
-        : lease(taken), read_to(taken.position), cancellation(parent) {}
+        : lease(taken), read_to(taken.position), handled_to(taken.position), cancellation(parent) {}
   };
 
   // Reading ahead.
@@ -83,8 +93,13 @@ class Consumer {
   void distribute(const Cohort& cohort, ReadResult&& result);
   std::optional<WallTime> next_due() const noexcept;
 
+  // Recording, of external handlers.
+  void run_recorder(const Context& ctx);
+
   // Handling.
+  void start_workers() noexcept;
   void work(const Context& ctx);
+  void release_now(Bucket& bucket);
   bool has_work(const Bucket& bucket, WallTime now) const noexcept;
   void make_ready(Bucket& bucket);
   Bucket* take_ready() noexcept;
@@ -117,8 +132,10 @@ class Consumer {
   GroupMetrics metrics_;
   std::array<std::unique_ptr<Bucket>, kBuckets> buckets_;
   std::deque<int> ready_;
-  runtime::Signal work_;  // something is in ready_
-  std::vector<Lease> released_;
+  runtime::FiberGroup* fibers_ = nullptr;
+  std::size_t working_ = 0;   // fibers in work()
+  runtime::Signal progress_;  // something is handled and not recorded
+  std::vector<Released> released_;
   std::int64_t head_ = 0;  // the log's last position, as last seen
 };
 

@@ -12,8 +12,9 @@ namespace {
 
 constexpr std::size_t kMaxErrorBytes = 2000;
 constexpr Duration kStoreTimeout = std::chrono::seconds(10);  ///< one try of recording
-constexpr resilience::BackoffOptions kStoreBackoff{
-    .base = std::chrono::milliseconds(50), .cap = std::chrono::seconds(2), .jitter = resilience::Jitter::equal};
+constexpr resilience::BackoffOptions kStoreBackoff{.base = std::chrono::milliseconds(50),
+                                                   .cap = std::chrono::seconds(2),
+                                                   .jitter = resilience::Jitter::equal};
 
 std::string shortened(std::string_view text) { return std::string(text.substr(0, kMaxErrorBytes)); }
 
@@ -23,10 +24,8 @@ bool concerns_transaction(const sql::DatabaseError& error) noexcept {
     case sql::FailureKind::serialization:
     case sql::FailureKind::deadlock:
     case sql::FailureKind::unavailable:
-    case sql::FailureKind::closed:
-      return true;
-    default:
-      return false;
+    case sql::FailureKind::closed: return true;
+    default: return false;
   }
 }
 
@@ -53,14 +52,28 @@ std::int64_t handled_to(const std::vector<Item>& items, const std::vector<Result
 
 }  // namespace
 
-void Consumer::work(const Context& ctx) {
-  while (!worker_.stopping && !ctx.cancelled()) {
-    const std::uint64_t seen = work_.version();
-    Bucket* bucket = worker_.stalled ? nullptr : take_ready();
-    if (bucket == nullptr) {
-      work_.wait_past(ctx, seen, "waiting for a bucket to handle");
-      continue;
+// Handling fibers are started when there is work and end when there is none: an idle group has none, and
+// nobody is woken for nothing.
+void Consumer::start_workers() noexcept {
+  // Transactional handlers run one at a time anyway, on the database's thread; the more batches are
+  // under way, the more of them share a commit.
+  const std::size_t most = std::holds_alternative<TransactionalHandler>(handler_)
+                               ? kBuckets
+                               : std::min<std::size_t>(options_.concurrency, kBuckets);
+  while (working_ < std::min(most, ready_.size()) && !worker_.stopping && !worker_.stalled) {
+    try {
+      fibers_->spawn("message handler", [this](const Context& ctx) { work(ctx); });
+      ++working_;
+    } catch (const Error&) {
+      return;  // no stack left; the dispatcher comes back to it
     }
+  }
+}
+
+void Consumer::work(const Context& ctx) {
+  while (!worker_.stopping && !worker_.stalled && !ctx.cancelled()) {
+    Bucket* bucket = take_ready();
+    if (bucket == nullptr) break;
     bucket->busy = true;
     try {
       serve(ctx, *bucket);
@@ -71,6 +84,7 @@ void Consumer::work(const Context& ctx) {
     after_serving(*bucket);
     runtime::yield();
   }
+  --working_;
 }
 
 bool Consumer::has_work(const Bucket& bucket, WallTime now) const noexcept {
@@ -84,7 +98,7 @@ void Consumer::make_ready(Bucket& bucket) {
   if (bucket.busy || bucket.queued) return;
   bucket.queued = true;
   ready_.push_back(bucket.lease.bucket);
-  work_.notify();
+  start_workers();
 }
 
 Consumer::Bucket* Consumer::take_ready() noexcept {
@@ -114,7 +128,8 @@ std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket) {
   std::vector<Item> items;
   const WallTime now = worker_.wall_now();
   if (bucket.next_due && *bucket.next_due <= now) {
-    const auto due = std::ranges::find_if(bucket.parked, [&](const auto& entry) { return entry.second <= now; });
+    const auto due =
+        std::ranges::find_if(bucket.parked, [&](const auto& entry) { return entry.second <= now; });
     const std::string key = due->first;
     WallTime at{};
     auto first = worker_.database.read(
@@ -205,8 +220,75 @@ void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::ve
 
 void Consumer::handle_outside(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
   const std::vector<Result> results = run_outside(ctx, bucket, items);
-  if (!worker_.abandoned && !bucket.lost) record_outside(ctx, bucket, items, results);
+  if (worker_.abandoned || bucket.lost) return;
+  const bool plain = !items.front().parked && std::ranges::all_of(results, [](const Result& result) {
+    return result.outcome == Outcome::handled || result.outcome == Outcome::untouched;
+  });
+  if (plain) {
+    // Nothing but a position to record: the bucket need not wait for it.
+    bucket.handled_to = std::max(bucket.handled_to, handled_to(items, results));
+    bucket.unrecorded +=
+        static_cast<std::uint64_t>(std::ranges::count(results, Outcome::handled, &Result::outcome));
+    progress_.notify();
+  } else {
+    record_outside(ctx, bucket, items, results);
+  }
   if (!bucket.lost) put_back(bucket, std::move(items), results);
+}
+
+void Consumer::run_recorder(const Context& ctx) {
+  for (std::uint32_t failures = 0; !worker_.stopping && !ctx.cancelled();) {
+    const std::uint64_t seen = progress_.version();
+    try {
+      record_progress(ctx);
+      failures = 0;
+      progress_.wait_past(ctx, seen, "waiting for progress to record");
+    } catch (const Error& error) {
+      if (ctx.cancelled()) return;
+      metrics_.store_failures.add();
+      worker_.logger.warn(ctx, "progress could not be recorded; it is tried again",
+                          {{"group", options_.group}, {"error", error.what()}});
+      runtime::park(
+          ctx.with_timeout(resilience::backoff_delay(kStoreBackoff, failures++, worker_.runtime.random())),
+          "waiting to record progress");
+    }
+  }
+}
+
+void Consumer::record_progress(const Context& ctx) {
+  struct Progress {
+    Lease lease;
+    std::int64_t handled_to;
+    std::uint64_t messages;
+    bool refused;
+  };
+  std::vector<Progress> progress;
+  for (const auto& bucket : buckets_) {
+    if (bucket && !bucket->lost && bucket->handled_to > bucket->lease.position)
+      progress.push_back({lease_of(*bucket), bucket->handled_to, bucket->unrecorded, false});
+  }
+  if (progress.empty()) return;
+  progress = worker_.database.transact(ctx.with_timeout(kStoreTimeout), "record handled messages",
+                                       [&](sql::Transaction& tx) {
+                                         if (worker_.abandoned)
+                                           throw Error(ErrorCode::cancelled, "The worker was abandoned.");
+                                         std::vector<Progress> recorded = progress;
+                                         for (Progress& one : recorded)
+                                           one.refused = !try_advance(tx, one.lease, one.handled_to);
+                                         return recorded;
+                                       });
+  HOLDFAST_FAULT("messaging.after_record");
+  for (const Progress& one : progress) {
+    const auto& bucket = buckets_[static_cast<std::size_t>(one.lease.bucket)];
+    if (!bucket || bucket->lost || bucket->lease.fence != one.lease.fence) continue;
+    if (one.refused) {
+      refused(*bucket);
+      continue;
+    }
+    bucket->lease.position = std::max(bucket->lease.position, one.handled_to);
+    bucket->unrecorded -= std::min(bucket->unrecorded, one.messages);
+    metrics_.handled.add(one.messages);
+  }
 }
 
 std::vector<Result> Consumer::run_outside(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
@@ -264,8 +346,9 @@ void Consumer::record_outside(const Context& ctx, Bucket& bucket, const std::vec
       worker_.logger.warn(ctx, "progress could not be recorded; it is tried again",
                           {{"group", options_.group}, {"bucket", lease.bucket}, {"error", error.what()}});
       if (ctx.cancelled()) return lose(bucket.lease.bucket);
-      runtime::park(ctx.with_timeout(resilience::backoff_delay(kStoreBackoff, failures, worker_.runtime.random())),
-                    "waiting to record progress");
+      runtime::park(
+          ctx.with_timeout(resilience::backoff_delay(kStoreBackoff, failures, worker_.runtime.random())),
+          "waiting to record progress");
     }
   }
 }
@@ -291,7 +374,9 @@ void Consumer::apply(Bucket& bucket, const std::vector<Item>& items, const std::
   }
   metrics_.retries.add(static_cast<std::uint64_t>(recorded.retried));
   metrics_.dead.add(static_cast<std::uint64_t>(recorded.dead));
-  bucket.lease.position = std::max(bucket.lease.position, handled_to(items, results));
+  bucket.handled_to = std::max(bucket.handled_to, handled_to(items, results));
+  bucket.lease.position = bucket.handled_to;
+  metrics_.handled.add(std::exchange(bucket.unrecorded, 0));
   bucket.parked_rows = std::max<std::int64_t>(0, bucket.parked_rows + recorded.parked);
   bucket.store_failures = 0;
   for (const KeyDue& key : recorded.keys) set_due(bucket, key.key, key.due);
@@ -299,8 +384,9 @@ void Consumer::apply(Bucket& bucket, const std::vector<Item>& items, const std::
 
 void Consumer::refused(Bucket& bucket) {
   metrics_.fence_refused.add();
-  worker_.logger.warn("a completion came too late and was refused: the bucket has another owner",
-                      {{"group", options_.group}, {"bucket", bucket.lease.bucket}, {"fence", bucket.lease.fence}});
+  worker_.logger.warn(
+      "a completion came too late and was refused: the bucket has another owner",
+      {{"group", options_.group}, {"bucket", bucket.lease.bucket}, {"fence", bucket.lease.fence}});
   lose(bucket.lease.bucket);
 }
 
@@ -309,7 +395,8 @@ void Consumer::store_failed(const Context& ctx, Bucket& bucket, const std::excep
   metrics_.store_failures.add();
   worker_.logger.warn(ctx, "messages could not be handled now; they are tried again",
                       {{"group", options_.group}, {"bucket", bucket.lease.bucket}, {"error", error.what()}});
-  const Duration wait = resilience::backoff_delay(kStoreBackoff, bucket.store_failures++, worker_.runtime.random());
+  const Duration wait =
+      resilience::backoff_delay(kStoreBackoff, bucket.store_failures++, worker_.runtime.random());
   try {
     runtime::sleep_for(ctx, wait);
   } catch (const Error&) {
@@ -318,13 +405,13 @@ void Consumer::store_failed(const Context& ctx, Bucket& bucket, const std::excep
 }
 
 void Consumer::after_serving(Bucket& bucket) {
-  const int number = bucket.lease.bucket;
-  if (bucket.releasing && !bucket.lost) {
-    released_.push_back(lease_of(bucket));
-    worker_.membership.notify();
+  if (bucket.lost) {
+    buckets_[static_cast<std::size_t>(bucket.lease.bucket)].reset();
+    return;
   }
-  if (bucket.lost || bucket.releasing) {
-    buckets_[static_cast<std::size_t>(number)].reset();
+  if (bucket.releasing) {
+    release_now(bucket);
+    worker_.membership.notify();
     return;
   }
   if (has_work(bucket, worker_.wall_now())) make_ready(bucket);

@@ -13,24 +13,27 @@ FenceRefused::FenceRefused(const Lease& lease)
                                            " belongs to another worker by now; this one came too late.")
                 .reason("lease_lost")) {}
 
-void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker, WallTime now) {
+void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker,
+                WallTime now) {
   const std::string topics = to_json(options.topics);
   tx.execute(
       "insert into outbox_groups(group_name, topics, created_at) values($1, $2, $3) "
       "on conflict(group_name) do update set topics = excluded.topics",
       options.group, topics, now);
-  const std::int64_t start = options.start_from == StartFrom::beginning
-                                 ? 0
-                                 : tx.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
+  const std::int64_t start =
+      options.start_from == StartFrom::beginning
+          ? 0
+          : tx.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
   for (int bucket = 0; bucket < kBuckets; ++bucket) {
     tx.execute(
         "insert into outbox_leases(group_name, bucket, owner, fence, position) values($1, $2, null, 0, $3) "
         "on conflict(group_name, bucket) do nothing",
         options.group, bucket, start);
   }
-  tx.execute("insert into outbox_members(group_name, worker) values($1, $2) "
-             "on conflict(group_name, worker) do nothing",
-             options.group, worker);
+  tx.execute(
+      "insert into outbox_members(group_name, worker) values($1, $2) "
+      "on conflict(group_name, worker) do nothing",
+      options.group, worker);
 }
 
 void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at) {
@@ -45,13 +48,22 @@ void forget_workers(sql::Transaction& tx, WallTime before) {
     tx.execute("delete from outbox_members where worker not in (select worker from outbox_workers)");
 }
 
+void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,
+                     BucketMask serving) {
+  tx.execute(
+      "update outbox_leases set owner = null where group_name = $1 and owner = $2 and (($3 >> bucket) & 1) = "
+      "0",
+      group, worker, static_cast<std::int64_t>(serving));
+}
+
 std::vector<HeldLease> held_leases(sql::Transaction& tx, std::string_view worker) {
   std::vector<HeldLease> held;
   using Row = std::tuple<std::string, int, std::int64_t>;
   tx.for_each<Row>(
       "select group_name, bucket, fence from outbox_leases where owner = $1",
       [&](Row&& row) {
-        held.push_back({.group = std::move(std::get<0>(row)), .bucket = std::get<1>(row), .fence = std::get<2>(row)});
+        held.push_back(
+            {.group = std::move(std::get<0>(row)), .bucket = std::get<1>(row), .fence = std::get<2>(row)});
       },
       worker);
   return held;
@@ -83,7 +95,8 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
       "and (owner is null or owner not in (select worker from outbox_workers where expires_at > $3)) "
       "order by bucket limit $4",
       [&](Row&& row) {
-        taken.push_back({.bucket = std::get<0>(row), .fence = std::get<1>(row) + 1, .position = std::get<2>(row)});
+        taken.push_back(
+            {.bucket = std::get<0>(row), .fence = std::get<1>(row) + 1, .position = std::get<2>(row)});
       },
       group, static_cast<std::int64_t>(except), now, most);
   for (const TakenLease& lease : taken) {
@@ -94,21 +107,28 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
   return taken;
 }
 
-void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
-  const std::int64_t found = tx.execute(
-      "update outbox_leases set position = case when position < $4 then $4 else position end where group_name = $1 and bucket = $2 and fence = $3",
-      lease.group, lease.bucket, lease.fence, position);
-  if (found == 0) throw FenceRefused(lease);
+bool try_advance(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
+  return tx.execute(
+             "update outbox_leases set position = case when position < $4 then $4 else position end "
+             "where group_name = $1 and bucket = $2 and fence = $3",
+             lease.group, lease.bucket, lease.fence, position) == 1;
 }
 
-void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker, const Cohort& cohort) {
+void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
+  if (!try_advance(tx, lease, position)) throw FenceRefused(lease);
+}
+
+void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker,
+                  const Cohort& cohort) {
   tx.execute(
-      "update outbox_leases set position = $4 where group_name = $1 and owner = $2 and (($3 >> bucket) & 1) = 1 "
+      "update outbox_leases set position = $4 where group_name = $1 and owner = $2 and (($3 >> bucket) & 1) "
+      "= 1 "
       "and position < $4",
       group, worker, static_cast<std::int64_t>(cohort.buckets), cohort.read_to);
 }
 
-void release(sql::Transaction& tx, const Lease& lease) {
+void release(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
+  if (!try_advance(tx, lease, position)) return;  // somebody else has it already
   tx.execute("update outbox_leases set owner = null where group_name = $1 and bucket = $2 and fence = $3",
              lease.group, lease.bucket, lease.fence);
 }

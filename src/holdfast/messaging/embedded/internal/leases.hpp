@@ -51,12 +51,17 @@ class FenceRefused : public Error {
 };
 
 /// Makes the group known, with a lease row a bucket, unless it is; this worker serves it from now on.
-void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker, WallTime now);
+void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker,
+                WallTime now);
 
 /// Keeps `worker` alive until `expires_at`.
 void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at);
 /// Forgets workers whose heartbeat ended before `before`.
 void forget_workers(sql::Transaction& tx, WallTime before);
+/// Releases what `worker` owns according to the database but does not serve: what it lost hold of while it
+/// could not reach the database. `serving` are the buckets it does serve.
+void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,
+                     BucketMask serving);
 std::vector<HeldLease> held_leases(sql::Transaction& tx, std::string_view worker);
 
 Shares shares(sql::Queries& queries, std::string_view group, std::string_view worker, WallTime now);
@@ -66,10 +71,14 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
 
 /// Records that the bucket is handled up to `position` (0: only checks). Throws FenceRefused.
 void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position);
+/// The same; false where advance() throws.
+[[nodiscard]] bool try_advance(sql::Transaction& tx, const Lease& lease, std::int64_t position);
 /// The same for all `buckets` that `worker` still owns and that have nothing left to do.
-void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker, const Cohort& cohort);
+void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker,
+                  const Cohort& cohort);
 
-void release(sql::Transaction& tx, const Lease& lease);
+/// Records how far it is handled, and that nobody owns it.
+void release(sql::Transaction& tx, const Lease& lease, std::int64_t position);
 /// Releases all that `worker` owns and forgets it.
 void leave(sql::Transaction& tx, std::string_view worker);
 

@@ -8,8 +8,8 @@
 namespace holdfast::messaging::embedded {
 namespace {
 
-using Row = std::tuple<std::int64_t, std::string, std::string, std::string, std::string, std::int32_t, std::string,
-                       std::string, WallTime>;
+using Row = std::tuple<std::int64_t, std::string, std::string, std::string, std::string, std::int32_t,
+                       std::string, std::string, WallTime>;
 
 Message message_of(Row&& row) {
   auto& [position, id, topic, key, type, version, headers, payload, occurred_at] = row;
@@ -53,7 +53,8 @@ std::vector<ReadResult> LogReader::read(const Context& ctx, sql::Database& datab
                                         const std::vector<Cohort>& cohorts, std::int64_t& head) const {
   return database.read(ctx, [&](sql::Snapshot& snapshot) {
     // An emptied log says 0; what was seen before stays seen.
-    head = std::max(head, snapshot.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox"));
+    head =
+        std::max(head, snapshot.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox"));
     std::vector<ReadResult> results;
     results.reserve(cohorts.size());
     for (const Cohort& cohort : cohorts) results.push_back(read_cohort(snapshot, cohort, head));
@@ -66,8 +67,8 @@ ReadResult LogReader::read_cohort(sql::Snapshot& snapshot, const Cohort& cohort,
   if (cohort.read_to >= head) return result;
   const std::int64_t until = std::min(head, cohort.read_to + static_cast<std::int64_t>(max_scan_));
   snapshot.for_each<Row>(
-      select_, [&](Row&& row) { result.messages.push_back(message_of(std::move(row))); }, cohort.read_to, until,
-      static_cast<std::int64_t>(cohort.buckets), max_messages_);
+      select_, [&](Row&& row) { result.messages.push_back(message_of(std::move(row))); }, cohort.read_to,
+      until, static_cast<std::int64_t>(cohort.buckets), max_messages_);
   const bool full = result.messages.size() >= max_messages_;
   result.read_to = full ? result.messages.back().position : until;
   result.more = result.read_to < head;

@@ -37,8 +37,8 @@ class LogReader {
   LogReader(const std::vector<std::string>& topics, std::size_t max_messages, std::size_t max_scan);
 
   /// One result a cohort, all of one state of the database. `head` becomes the log's last position.
-  std::vector<ReadResult> read(const Context& ctx, sql::Database& database, const std::vector<Cohort>& cohorts,
-                               std::int64_t& head) const;
+  std::vector<ReadResult> read(const Context& ctx, sql::Database& database,
+                               const std::vector<Cohort>& cohorts, std::int64_t& head) const;
 
  private:
   ReadResult read_cohort(sql::Snapshot& snapshot, const Cohort& cohort, std::int64_t head) const;

@@ -26,7 +26,8 @@ void Membership::join(const Context& ctx) {
   const Instant now = worker_.clock().now();
   worker_.database.transact(ctx, "join subscription groups", [&](sql::Transaction& tx) {
     heartbeat(tx, worker_.name, expiry());
-    for (const auto& consumer : consumers_) join_group(tx, consumer->options(), worker_.name, worker_.wall_now());
+    for (const auto& consumer : consumers_)
+      join_group(tx, consumer->options(), worker_.name, worker_.wall_now());
   });
   worker_.lease_until = now + worker_.options.lease;
   next_beat_ = now + worker_.options.heartbeat;
@@ -41,7 +42,8 @@ void Membership::run(const Context& ctx) {
     if (!worker_.stalled) wait = std::min(wait, next_beat_ - looked);
     if (next_expiry_) wait = std::min<Duration>(wait, *next_expiry_ - worker_.wall_now());
     wait = std::max<Duration>(wait, std::chrono::milliseconds(1));
-    const auto woken = worker_.membership.wait_past(ctx.with_timeout(wait), seen, "waiting for the next heartbeat");
+    const auto woken =
+        worker_.membership.wait_past(ctx.with_timeout(wait), seen, "waiting for the next heartbeat");
     if (woken != runtime::Woken::by_event || worker_.stopping) continue;
     const Duration pause = looked + worker_.options.heartbeat / kLooksABeat - worker_.clock().now();
     if (pause > Duration(0)) runtime::park(ctx.with_timeout(pause), "waiting to look at leases again");
@@ -50,8 +52,8 @@ void Membership::run(const Context& ctx) {
 
 void Membership::tick(const Context& ctx) {
   try {
-    if (worker_.clock().now() >= next_beat_) beat(ctx);
     release(ctx);
+    if (worker_.clock().now() >= next_beat_) beat(ctx);
     next_expiry_.reset();
     for (const auto& consumer : consumers_) {
       balance(ctx, *consumer);
@@ -60,7 +62,8 @@ void Membership::tick(const Context& ctx) {
     }
   } catch (const Error& error) {
     if (ctx.cancelled()) return;
-    worker_.logger.warn(ctx, "the heartbeat failed; it is tried again", {{"worker", worker_.name}, {"error", error.what()}});
+    worker_.logger.warn(ctx, "the heartbeat failed; it is tried again",
+                        {{"worker", worker_.name}, {"error", error.what()}});
     next_beat_ = worker_.clock().now() + worker_.options.heartbeat / 4;
   }
   if (worker_.lapsed()) {
@@ -71,14 +74,20 @@ void Membership::tick(const Context& ctx) {
 void Membership::beat(const Context& ctx) {
   const Instant now = worker_.clock().now();
   std::vector<std::vector<Cohort>> progress;
-  for (const auto& consumer : consumers_) progress.push_back(consumer->idle_progress());
+  std::vector<BucketMask> serving;
+  for (const auto& consumer : consumers_) {
+    progress.push_back(consumer->idle_progress());
+    serving.push_back(consumer->buckets());
+  }
   const auto held = worker_.database.transact(
       ctx.with_timeout(worker_.options.heartbeat), "heartbeat", [&](sql::Transaction& tx) {
         heartbeat(tx, worker_.name, expiry());
-        forget_workers(tx, worker_.wall_now() - std::chrono::ceil<std::chrono::microseconds>(kForgottenAfter));
+        forget_workers(tx,
+                       worker_.wall_now() - std::chrono::ceil<std::chrono::microseconds>(kForgottenAfter));
         for (std::size_t i = 0; i < consumers_.size(); ++i) {
-          for (const Cohort& cohort : progress[i])
-            advance_idle(tx, consumers_[i]->options().group, worker_.name, cohort);
+          const std::string& group = consumers_[i]->options().group;
+          for (const Cohort& cohort : progress[i]) advance_idle(tx, group, worker_.name, cohort);
+          release_orphans(tx, group, worker_.name, serving[i]);
         }
         return held_leases(tx, worker_.name);
       });
@@ -92,14 +101,16 @@ void Membership::beat(const Context& ctx) {
 }
 
 void Membership::release(const Context& ctx) {
-  std::vector<Lease> released;
+  std::vector<Consumer::Released> released;
   for (const auto& consumer : consumers_) {
-    for (const Lease& lease : consumer->take_released()) released.push_back(lease);
+    for (const Consumer::Released& one : consumer->take_released()) released.push_back(one);
   }
   if (released.empty()) return;
-  worker_.database.transact(ctx.with_timeout(worker_.options.lease), "release leases", [&](sql::Transaction& tx) {
-    for (const Lease& lease : released) embedded::release(tx, lease);
-  });
+  worker_.database.transact(ctx.with_timeout(worker_.options.lease), "release leases",
+                            [&](sql::Transaction& tx) {
+                              for (const Consumer::Released& one : released)
+                                embedded::release(tx, one.lease, one.handled_to);
+                            });
 }
 
 void Membership::balance(const Context& ctx, Consumer& consumer) {
@@ -126,14 +137,17 @@ void Membership::take(const Context& ctx, Consumer& consumer, std::int64_t most)
   };
   const std::string& group = consumer.options().group;
   const BucketMask have = consumer.buckets();
-  Taken taken = worker_.database.transact(ctx.with_timeout(worker_.options.lease), "take leases", [&](sql::Transaction& tx) {
-    Taken found{.leases = take_leases(tx, group, worker_.name, most, have, worker_.wall_now()), .parked = {}, .counts = {}};
-    BucketMask mask = 0;
-    for (const TakenLease& lease : found.leases) mask |= mask_of(lease.bucket);
-    found.parked = parked_keys(tx, group, mask);
-    found.counts = parked_counts(tx, group);
-    return found;
-  });
+  Taken taken = worker_.database.transact(
+      ctx.with_timeout(worker_.options.lease), "take leases", [&](sql::Transaction& tx) {
+        Taken found{.leases = take_leases(tx, group, worker_.name, most, have, worker_.wall_now()),
+                    .parked = {},
+                    .counts = {}};
+        BucketMask mask = 0;
+        for (const TakenLease& lease : found.leases) mask |= mask_of(lease.bucket);
+        found.parked = parked_keys(tx, group, mask);
+        found.counts = parked_counts(tx, group);
+        return found;
+      });
   std::vector<std::vector<ParkedKey>> parked(kBuckets);
   for (ParkedKey& key : taken.parked) parked[static_cast<std::size_t>(key.bucket)].push_back(std::move(key));
   for (const TakenLease& lease : taken.leases) {
@@ -155,7 +169,10 @@ void Membership::adopt(const Context& ctx, Consumer& consumer) {
 }
 
 void Membership::leave(const Context& ctx) {
-  worker_.database.transact(ctx, "release leases", [&](sql::Transaction& tx) { embedded::leave(tx, worker_.name); });
+  release(ctx);
+  for (const auto& consumer : consumers_) consumer->record_progress(ctx);
+  worker_.database.transact(ctx, "release leases",
+                            [&](sql::Transaction& tx) { embedded::leave(tx, worker_.name); });
 }
 
 }  // namespace holdfast::messaging::embedded

@@ -31,19 +31,22 @@ std::string with_attempt(const std::string& history, WallTime at, std::string_vi
   return text;
 }
 
-void park(sql::Transaction& tx, const Lease& lease, const Message& message, int attempts, const std::string& history,
-          WallTime due) {
+void park(sql::Transaction& tx, const Lease& lease, const Message& message, int attempts,
+          const std::string& history, WallTime due) {
   tx.execute(
-      "insert into parked_messages(group_name, bucket, key, position, id, topic, type, version, headers, payload, "
+      "insert into parked_messages(group_name, bucket, key, position, id, topic, type, version, headers, "
+      "payload, "
       "occurred_at, attempts, history, next_attempt_at, adopted) "
       "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)",
       lease.group, lease.bucket, message.key, message.position, message.id, message.topic, message.type,
-      message.version, headers_json(message.headers), message.payload, message.occurred_at, attempts, history, due);
+      message.version, headers_json(message.headers), message.payload, message.occurred_at, attempts, history,
+      due);
 }
 
 void unpark(sql::Transaction& tx, const Lease& lease, const Message& message) {
-  tx.execute("delete from parked_messages where group_name = $1 and bucket = $2 and key = $3 and position = $4",
-             lease.group, lease.bucket, message.key, message.position);
+  tx.execute(
+      "delete from parked_messages where group_name = $1 and bucket = $2 and key = $3 and position = $4",
+      lease.group, lease.bucket, message.key, message.position);
 }
 
 void bury(sql::Transaction& tx, const Lease& lease, const Message& message, std::string_view error,
@@ -52,9 +55,9 @@ void bury(sql::Transaction& tx, const Lease& lease, const Message& message, std:
       "insert into dead_letters(id, group_name, topic, key, bucket, type, version, message_id, position, "
       "occurred_at, headers, payload, error, attempts, dead_at, redriven_at) "
       "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null)",
-      settings.ids->make<DeadLetterId>().text(), lease.group, message.topic, message.key, lease.bucket, message.type,
-      message.version, message.id, message.position, message.occurred_at, headers_json(message.headers),
-      message.payload, error, history, now);
+      settings.ids->make<DeadLetterId>().text(), lease.group, message.topic, message.key, lease.bucket,
+      message.type, message.version, message.id, message.position, message.occurred_at,
+      headers_json(message.headers), message.payload, error, history, now);
   HOLDFAST_FAULT("messaging.after_bury");
 }
 
@@ -86,16 +89,18 @@ void record_failure(sql::Transaction& tx, const Lease& lease, const Item& item, 
 
 }  // namespace
 
-std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std::string_view key, WallTime& due) {
-  using Row = std::tuple<std::int64_t, std::string, std::string, std::string, std::int32_t, std::string, std::string,
-                         WallTime, int, std::string, WallTime>;
+std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std::string_view key,
+                                 WallTime& due) {
+  using Row = std::tuple<std::int64_t, std::string, std::string, std::string, std::int32_t, std::string,
+                         std::string, WallTime, int, std::string, WallTime>;
   auto row = queries.query_one<Row>(
       "select position, id, topic, type, version, headers, payload, occurred_at, attempts, history, "
       "next_attempt_at from parked_messages where group_name = $1 and bucket = $2 and key = $3 "
       "order by position limit 1",
       lease.group, lease.bucket, key);
   if (!row) return std::nullopt;
-  auto& [position, id, topic, type, version, headers, payload, occurred_at, attempts, history, next_attempt_at] = *row;
+  auto& [position, id, topic, type, version, headers, payload, occurred_at, attempts, history,
+         next_attempt_at] = *row;
   due = next_attempt_at;
   return Item{.message = {.id = std::move(id),
                           .topic = std::move(topic),
@@ -116,7 +121,8 @@ std::vector<ParkedKey> parked_keys(sql::Queries& queries, std::string_view group
   std::vector<ParkedKey> keys;
   using Row = std::tuple<int, std::string, WallTime>;
   queries.for_each<Row>(
-      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and (($2 >> bucket) & 1) = 1 "
+      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and (($2 >> bucket) & "
+      "1) = 1 "
       "order by bucket, key, position",
       [&](Row&& row) {
         auto& [bucket, key, due] = row;
@@ -140,9 +146,11 @@ std::vector<ParkedKey> redriven_keys(sql::Queries& queries, std::string_view gro
   std::vector<ParkedKey> keys;
   using Row = std::tuple<int, std::string, WallTime>;
   queries.for_each<Row>(
-      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and adopted = 0 limit 1000",
+      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and adopted = 0 limit "
+      "1000",
       [&](Row&& row) {
-        keys.push_back({.bucket = std::get<0>(row), .key = std::move(std::get<1>(row)), .due = std::get<2>(row)});
+        keys.push_back(
+            {.bucket = std::get<0>(row), .key = std::move(std::get<1>(row)), .due = std::get<2>(row)});
       },
       group);
   return keys;
@@ -155,8 +163,7 @@ Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item
   for (std::size_t i = 0; i < items.size(); ++i) {
     const Item& item = items[i];
     switch (results[i].outcome) {
-      case Outcome::untouched:
-        continue;
+      case Outcome::untouched: continue;
       case Outcome::handled:
       case Outcome::duplicate:
         if (!item.parked) continue;
@@ -167,18 +174,16 @@ Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item
         park(tx, lease, item.message, 0, "[]", WallTime());
         ++recorded.parked;
         break;
-      case Outcome::failed:
-        record_failure(tx, lease, item, results[i].error, settings, now, recorded);
-        break;
+      case Outcome::failed: record_failure(tx, lease, item, results[i].error, settings, now, recorded); break;
     }
     if (std::ranges::find(touched, item.message.key) == touched.end()) touched.push_back(item.message.key);
   }
   for (const std::string_view key : touched) {
-    recorded.keys.push_back(
-        {.key = std::string(key),
-         .due = tx.query_one<WallTime>("select next_attempt_at from parked_messages where group_name = $1 and "
-                                       "bucket = $2 and key = $3 order by position limit 1",
-                                       lease.group, lease.bucket, key)});
+    recorded.keys.push_back({.key = std::string(key),
+                             .due = tx.query_one<WallTime>(
+                                 "select next_attempt_at from parked_messages where group_name = $1 and "
+                                 "bucket = $2 and key = $3 order by position limit 1",
+                                 lease.group, lease.bucket, key)});
   }
   return recorded;
 }

@@ -19,7 +19,7 @@ namespace holdfast::messaging::embedded {
 /// A message on its way through a handler.
 struct Item {
   Message message;
-  bool parked = false;   ///< comes from parked_messages, not from the log
+  bool parked = false;         ///< comes from parked_messages, not from the log
   std::string history = "[]";  ///< failed attempts so far: [{"at": …, "error": …}]
 };
 
@@ -28,7 +28,7 @@ enum class Outcome : std::uint8_t {
   handled,
   duplicate,  ///< the inbox had it
   failed,
-  behind,     ///< its key waits for an earlier message
+  behind,  ///< its key waits for an earlier message
 };
 
 struct Result {
@@ -64,7 +64,8 @@ struct RecordSettings {
 };
 
 /// The first parked message of a key.
-std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std::string_view key, WallTime& due);
+std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std::string_view key,
+                                 WallTime& due);
 
 /// The parked keys of the buckets of `mask`, and how many rows each bucket has.
 std::vector<ParkedKey> parked_keys(sql::Queries& queries, std::string_view group, BucketMask mask);
