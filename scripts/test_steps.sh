@@ -80,6 +80,7 @@ sanitized_tests() {
   configure_and_build "build-$sanitizer" holdfast_tests orders_tests -DHOLDFAST_SANITIZER="$sanitizer" \
     -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1" || return 1
   say "unit tests, $sanitizer sanitizer"
+  export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp"
   run_gtest "build-$sanitizer/holdfast_tests"
   run_gtest "$(find "build-$sanitizer" -name orders_tests -type f)"
 }

@@ -76,7 +76,7 @@ struct OffloadPool::State {
     Waker caller;
     {
       const std::lock_guard lock(mutex);
-      task->failure = failure;
+      task->failure = std::move(failure);
       task->done = true;
       caller = task->caller;
     }

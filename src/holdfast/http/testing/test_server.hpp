@@ -36,6 +36,7 @@ class TestServer {
       });
     });
     server = started_.get_future().get();
+    port_ = server->port();
   }
   ~TestServer() {
     stop_.open();
@@ -47,7 +48,7 @@ class TestServer {
   void begin_drain() { stop_.open(); }
   /// Whether everything was answered.
   bool drained() { return drained_.get_future().get(); }
-  std::uint16_t port() const { return server->port(); }
+  std::uint16_t port() const { return port_; }  // also when the server is gone
 
   Server* server = nullptr;
   Duration drain_limit = std::chrono::seconds(5);
@@ -57,6 +58,7 @@ class TestServer {
   SystemRandom random_;
   runtime::Runtime runtime_;
   runtime::Latch stop_;
+  std::uint16_t port_ = 0;
   std::promise<Server*> started_;
   std::promise<bool> drained_;
   std::thread thread_;
