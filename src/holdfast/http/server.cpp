@@ -81,6 +81,16 @@ class Socket {
   int fd_;
 };
 
+/// A bind without SO_REUSEPORT, which only succeeds where nobody listens.
+void require_nobody_listens(const Endpoint& endpoint, const std::string& address) {
+  const Socket probe(::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int one = 1;
+  ::setsockopt(probe.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (::bind(probe.get(), reinterpret_cast<const sockaddr*>(&endpoint.address), endpoint.length) != 0) {
+    cannot_listen(address, "bind", std::strerror(errno));
+  }
+}
+
 Socket make_listener(const Endpoint& endpoint, int backlog, const std::string& address) {
   Socket socket(::socket(endpoint.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const auto check = [&](bool ok, std::string_view what) {
@@ -174,6 +184,7 @@ Server::~Server() {
 void Server::start() {
   State& state = *state_;
   Endpoint endpoint = resolve(state.options.address);
+  if (!state.options.share_address) require_nobody_listens(endpoint, state.options.address);
   std::vector<Socket> listeners;
   for (std::size_t i = 0; i < state.runtime.loop_count(); ++i) {
     listeners.push_back(make_listener(endpoint, state.options.backlog, state.options.address));

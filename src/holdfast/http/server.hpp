@@ -54,6 +54,9 @@ struct ServerLimits {
 
 struct ServerOptions {
   std::string address = "127.0.0.1:8080";  ///< host:port, [::1]:port; port 0 takes a free one
+  /// Where another process listens at the same address, take turns with it (a rolling restart) instead of
+  /// refusing to start: the listeners' SO_REUSEPORT would let two servers share a port unnoticed.
+  bool share_address = false;
   int backlog = 1024;
   ServerLimits limits;
   std::string server_name;  ///< the Server header; none if empty
