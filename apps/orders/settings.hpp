@@ -64,6 +64,7 @@ HOLDFAST_DESCRIBE(HttpSettings, (address, max_body, max_batch_body, max_import_b
 
 struct DatabaseSettings {
   std::string file = "orders.db";
+  bool migrate = true;
   std::uint32_t max_queue = 8'192;
   std::uint32_t max_group = 256;
   config::ByteSize writer_cache = config::mebibytes(16);
@@ -73,6 +74,7 @@ struct DatabaseSettings {
     return holdfast::rules(
         field<&DatabaseSettings::file>().length(1, 4096).doc(
             "SQLite file; below the data folder unless absolute."),
+        field<&DatabaseSettings::migrate>().doc("Whether `serve` and `worker` bring the schema up to date."),
         field<&DatabaseSettings::max_queue>()
             .range(1, 1'000'000)
             .doc("Transactions waiting for the writer; one more gets 503."),
@@ -81,7 +83,7 @@ struct DatabaseSettings {
         field<&DatabaseSettings::reader_cache>().doc("Likewise of each reader."));
   }
 };
-HOLDFAST_DESCRIBE(DatabaseSettings, (file, max_queue, max_group, writer_cache, reader_cache))
+HOLDFAST_DESCRIBE(DatabaseSettings, (file, migrate, max_queue, max_group, writer_cache, reader_cache))
 
 struct RateLimitSettings {
   bool enabled = true;

@@ -15,21 +15,32 @@ struct StockPath {
 };
 HOLDFAST_DESCRIBE(StockPath, (sku))
 
-struct MovementsQuery {
+struct PageQuery {
   std::optional<std::string> cursor;
   std::int64_t limit = kDefaultLimit;
   static constexpr auto rules() {
-    return holdfast::rules(field<&MovementsQuery::cursor>().length(1, 2048),
-                           field<&MovementsQuery::limit>().range(1, kMaxLimit).defaulted());
+    return holdfast::rules(field<&PageQuery::cursor>().length(1, 2048),
+                           field<&PageQuery::limit>().range(1, kMaxLimit).defaulted());
   }
 };
-HOLDFAST_DESCRIBE(MovementsQuery, (cursor, limit))
+HOLDFAST_DESCRIBE(PageQuery, (cursor, limit))
+
+Page<StockAccount> accounts_page(sql::Queries& db, const PageQuery& query) {
+  const std::string after = query.cursor ? read_cursor(*query.cursor, "stock", 1).keys[0] : "";
+  Page<StockAccount> page;
+  page.items = accounts(db, after, query.limit + 1);
+  if (static_cast<std::int64_t>(page.items.size()) > query.limit) {
+    page.items.pop_back();
+    page.next_cursor = write_cursor({"stock", {page.items.back().sku}});
+  }
+  return page;
+}
 
 [[noreturn]] void refuse_unknown(std::string_view sku) {
   throw Error(ErrorCode::not_found, "There is no stock of " + std::string(sku) + ".").reason("unknown_sku");
 }
 
-Page<Movement> movements_page(sql::Queries& db, const std::string& sku, const MovementsQuery& query) {
+Page<Movement> movements_page(sql::Queries& db, const std::string& sku, const PageQuery& query) {
   if (!level(db, sku)) refuse_unknown(sku);
   const std::int64_t before =
       query.cursor ? cursor_number(read_cursor(*query.cursor, "movements", 1).keys[0]) : 0;
@@ -45,6 +56,15 @@ Page<Movement> movements_page(sql::Queries& db, const std::string& sku, const Mo
 }  // namespace
 
 void add_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency) {
+  http::route(router, http::Method::get, "/v1/stock",
+              {.name = "listStock",
+               .summary = "Every level, and the sums of the movements that explain it",
+               .tags = {"inventory"},
+               .scope = "read"},
+              [&database](const Context& ctx, http::Query<PageQuery> query) {
+                return database.read(ctx, {.offload = true},
+                                     [&](sql::Snapshot& db) { return accounts_page(db, query.value); });
+              });
   http::route(
       router, http::Method::get, "/v1/stock/{sku}",
       {.name = "getStock", .summary = "How many pieces there are", .tags = {"inventory"}, .scope = "read"},
@@ -58,7 +78,7 @@ void add_routes(http::Router& router, sql::Database& database, idempotency::Idem
                .summary = "Why the level is what it is, newest first",
                .tags = {"inventory"},
                .scope = "read"},
-              [&database](const Context& ctx, http::Path<StockPath> path, http::Query<MovementsQuery> query) {
+              [&database](const Context& ctx, http::Path<StockPath> path, http::Query<PageQuery> query) {
                 return database.read(ctx, {.offload = true}, [&](sql::Snapshot& db) {
                   return movements_page(db, path->sku, query.value);
                 });

@@ -92,6 +92,20 @@ std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int
       sku, before, limit);
 }
 
+std::vector<StockAccount> accounts(sql::Queries& db, std::string_view after_sku, std::int64_t limit) {
+  return db.query<StockAccount>(
+      "with page as (select sku, quantity from stock_levels where sku > $1 order by sku limit $2) "
+      "select page.sku as sku, page.quantity as quantity,"
+      "  coalesce(sum(case when m.reason = 'opening' then m.delta end), 0) as opening,"
+      "  coalesce(sum(case when m.reason not in ('opening', 'sold', 'cancelled') then m.delta end), 0) as "
+      "adjusted,"
+      "  coalesce(-sum(case when m.reason = 'sold' then m.delta end), 0) as sold,"
+      "  coalesce(sum(case when m.reason = 'cancelled' then m.delta end), 0) as cancelled "
+      "from page left join stock_movements m on m.sku = page.sku "
+      "group by page.sku, page.quantity order by page.sku",
+      after_sku, limit);
+}
+
 std::vector<Imbalance> imbalances(sql::Queries& db, std::int64_t limit) {
   // From both sides: a level without movements, and movements without a level.
   return db.query<Imbalance>(

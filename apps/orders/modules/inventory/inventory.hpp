@@ -112,6 +112,20 @@ std::optional<StockLevel> level(sql::Queries& db, std::string_view sku);
 std::vector<Movement> movements(sql::Queries& db, std::string_view sku, std::int64_t before,
                                 std::int64_t limit);
 
+/// What explains a level: quantity = opening + adjusted - sold + cancelled.
+struct StockAccount {
+  std::string sku;
+  std::int64_t quantity = 0;
+  std::int64_t opening = 0;
+  std::int64_t adjusted = 0;   ///< by people: received, returned, damaged, lost, correction
+  std::int64_t sold = 0;       ///< deducted by orders, as a positive number
+  std::int64_t cancelled = 0;  ///< given back by their cancellations
+};
+HOLDFAST_DESCRIBE(StockAccount, (sku, quantity, opening, adjusted, sold, cancelled))
+
+/// Those after `after_sku`, by sku, at most `limit`. Reads the whole ledger.
+std::vector<StockAccount> accounts(sql::Queries& db, std::string_view after_sku, std::int64_t limit);
+
 /// Skus whose ledger does not add up, at most `limit`. Reads the whole ledger.
 std::vector<Imbalance> imbalances(sql::Queries& db, std::int64_t limit = 100);
 
