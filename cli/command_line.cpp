@@ -47,7 +47,15 @@ void report(const Invocation& invocation, const Error& error) {
 }
 
 void add_commands(CLI::App& app, Invocation& invocation) {
+  add_serve(app, invocation);
+  add_worker(app, invocation);
+  add_migrate(app, invocation);
+  add_import(app, invocation);
   add_replay(app, invocation);
+  add_outbox(app, invocation);
+  add_dead_letters(app, invocation);
+  add_keys(app, invocation);
+  add_config(app, invocation);
   add_version(app, invocation);
 }
 

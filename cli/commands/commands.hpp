@@ -5,9 +5,15 @@
 
 namespace holdfast::cli {
 
+void add_config(CLI::App& app, Invocation& invocation);
 void add_dead_letters(CLI::App& app, Invocation& invocation);
+void add_import(CLI::App& app, Invocation& invocation);
+void add_keys(CLI::App& app, Invocation& invocation);
+void add_migrate(CLI::App& app, Invocation& invocation);
 void add_outbox(CLI::App& app, Invocation& invocation);
 void add_replay(CLI::App& app, Invocation& invocation);
+void add_serve(CLI::App& app, Invocation& invocation);
 void add_version(CLI::App& app, Invocation& invocation);
+void add_worker(CLI::App& app, Invocation& invocation);
 
 }  // namespace holdfast::cli

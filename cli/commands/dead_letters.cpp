@@ -54,7 +54,7 @@ void print_table(const Invocation& invocation, const std::vector<DeadLetter>& le
 ExitCode run_list(const Invocation& invocation, const ListOptions& options) {
   messaging::DeadLetterFilter filter = parse_dead_letter_filter(options.filter);
   filter.redriven_too = options.redriven_too;
-  return with_database(invocation, [&](const Context& ctx, sql::Database& database) {
+  return with_database(invocation, SchemaState::current, [&](const Context& ctx, sql::Database& database) {
     DeadLetters dead(database);
     const auto letters = dead.list(ctx, filter, options.after, options.limit);
     if (invocation.json()) {
@@ -89,7 +89,7 @@ void print_letter(const Terminal& terminal, const DeadLetter& letter) {
 }
 
 ExitCode run_show(const Invocation& invocation, const std::string& id) {
-  return with_database(invocation, [&](const Context& ctx, sql::Database& database) {
+  return with_database(invocation, SchemaState::current, [&](const Context& ctx, sql::Database& database) {
     const auto letter = DeadLetters(database).find(ctx, id);
     if (!letter)
       throw Error(ErrorCode::not_found,
@@ -133,7 +133,7 @@ ExitCode run_redrive(const Invocation& invocation, const RedriveRequest& request
         .reason("usage");
   }
   parse_dead_letter_filter(request.filter);
-  return with_database(invocation, [&](const Context& ctx, sql::Database& database) {
+  return with_database(invocation, SchemaState::current, [&](const Context& ctx, sql::Database& database) {
     const auto report = redrive(invocation, ctx, database, request);
     if (invocation.json()) {
       std::string out;

@@ -24,7 +24,7 @@ std::string workers_of(const messaging::GroupStatus& group) {
 }
 
 ExitCode run_status(const Invocation& invocation) {
-  return with_database(invocation, [&](const Context& ctx, sql::Database& database) {
+  return with_database(invocation, SchemaState::current, [&](const Context& ctx, sql::Database& database) {
     const messaging::OutboxStatus status = messaging::outbox_status(ctx, database);
     const Terminal& terminal = invocation.terminal;
     if (invocation.json()) {

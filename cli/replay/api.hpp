@@ -13,8 +13,9 @@ namespace holdfast::cli {
 
 struct ApiRequest {
   http::Method method = http::Method::get;
-  std::string target;                ///< "/v1/orders?limit=200"
-  std::string body = {};             ///< JSON; empty: none
+  std::string target;     ///< "/v1/orders?limit=200"
+  std::string body = {};  ///< empty: none
+  std::string content_type = "application/json";
   std::string idempotency_key = {};  ///< empty: none
 };
 

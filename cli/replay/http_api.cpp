@@ -33,7 +33,7 @@ ApiAnswer HttpApi::call(const Context& ctx, const ApiRequest& request) {
       .method = request.method, .url = url_ + request.target, .headers = {}, .body = request.body};
   out.timeout = ctx.remaining();
   if (!authorization_.empty()) out.headers.push_back({"Authorization", authorization_});
-  if (!request.body.empty()) out.headers.push_back({"Content-Type", "application/json"});
+  if (!request.body.empty()) out.headers.push_back({"Content-Type", request.content_type});
   if (!request.idempotency_key.empty()) out.headers.push_back({"Idempotency-Key", request.idempotency_key});
   http::ClientResponse in = client_.send(ctx, out);
   return {.status = in.status,
