@@ -119,18 +119,20 @@ TEST(OrderSystem, CancelsOnceAndRefusesWhatIsNoOrder) {
 TEST(OrderSystem, ABatchAnswersForEachOrderOnItsOwn) {
   with_system([](RunningSystem& s) {
     s.add_product("MUG", 850, 5);
+    s.add_product("BOWL", 1200, 5);  // taken before the mugs are found to be too few, and given back
     const std::string batch =
         R"({"orders":[)" + kTwoMugs + "," + kTwoMugs + "," + kTwoMugs +
-        R"(,{"customerId":"1","items":[]},{"customerId":"1","items":[{"sku":"NONE","quantity":1}]}]})";
+        R"(,{"customerId":"1","items":[{"sku":"BOWL","quantity":1},{"sku":"MUG","quantity":9}]},{"customerId":"1","items":[]},{"customerId":"1","items":[{"sku":"NONE","quantity":1}]}]})";
     const Answer answer = s.post("/v1/orders/batch", batch, {{"Idempotency-Key", "b1"}});
     ASSERT_EQ(answer.status, 200) << answer.body;
     const JsonDocument document = answer.json();
     std::vector<std::int64_t> statuses;
     for (const auto& result : document.root().find("results")->items())
       statuses.push_back(result.find("status")->as_int64());
-    EXPECT_THAT(statuses, ::testing::ElementsAre(201, 201, 409, 400, 422));
+    EXPECT_THAT(statuses, ::testing::ElementsAre(201, 201, 409, 409, 400, 422));
     EXPECT_EQ(document.root().find("placed")->as_int64(), 2);
     EXPECT_EQ(s.stock("MUG"), 1);
+    EXPECT_EQ(s.stock("BOWL"), 5);
     EXPECT_EQ(s.count("orders"), 2);
     EXPECT_EQ(s.post("/v1/orders/batch", batch, {{"Idempotency-Key", "b1"}}).body, answer.body);
     EXPECT_EQ(s.count("orders"), 2);

@@ -252,6 +252,9 @@ Maildir::Maildir(runtime::Runtime& runtime, Options options, observe::Metrics& m
     std::filesystem::create_directories(path / folder, failure);
     if (failure) throw disk_error("making " + (path / folder).string(), failure.value());
   }
+  // A folder is only as durable as its entry in the one above it.
+  sync_folder(path.string());
+  sync_folder(std::filesystem::absolute(path).parent_path().string());
   // A mail takes seconds; what is older (maildir's own rule: 36 hours) is of a process that crashed.
   const auto old =
       std::filesystem::file_time_type::clock::from_sys(runtime.clock().wall_now()) - std::chrono::hours(36);

@@ -262,6 +262,21 @@ TEST(Notifications, SendsAndRecordsAMailOnceHoweverOftenTheEventComes) {
   });
 }
 
+TEST(Notifications, ACrashBetweenTheMailAndItsRecordSendsNothingTwice) {
+  Post post;
+  const auto db = sql::sqlite::open_memory(post.runtime);
+  post.runtime.run([&](const Context& ctx) {
+    sql::Migrator(*db, testing::domain_migrations()).up(ctx);
+    const auto placed = message_of(an_order(), "order.placed");
+    Maildir maildir(post.runtime, {.path = post.path}, post.metrics);
+    Notifications(*db, maildir, {}).handle(ctx, placed);
+    db->transact(ctx, [](sql::Transaction& tx) { tx.execute("delete from sent_mails"); });  // never written
+    Notifications(*db, maildir, {}).handle(ctx, placed);
+    EXPECT_EQ(post.files("new").size(), 1U);
+    EXPECT_EQ(db->read(ctx, [](sql::Snapshot& snapshot) { return count(snapshot).receipts; }), 1);
+  });
+}
+
 TEST(Notifications, ListsMailsByCursorAndByOrder) {
   testing::with_domain([](testing::Domain& d) {
     FakeTransport transport;
