@@ -9,6 +9,7 @@
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
 #include "orders/migrations.hpp"
+#include "orders/order_system.hpp"
 
 namespace holdfast::cli {
 
@@ -27,10 +28,7 @@ void require_database_file(const orders::Settings& settings) {
 }  // namespace
 
 Error schema_refused(const Error& error) {
-  std::string remedy;
-  if (error.reason() == "database_newer")
-    remedy = " Run the version of holdfast that migrated it, or a newer one.";
-  return Error(ErrorCode::unavailable, error.detail() + remedy).reason(std::string(error.reason()));
+  return Error(ErrorCode::unavailable, error.detail()).reason(std::string(error.reason()));
 }
 
 void require_data_folder(const orders::Settings& settings) {
@@ -67,14 +65,18 @@ ExitCode with_database(const Invocation& invocation, SchemaState wanted,
   const LoadedSettings settings = load_settings(invocation);
   if (wanted == SchemaState::current) {
     require_database_file(*settings);
-  } else {
+  } else if (wanted != SchemaState::seen) {
     require_data_folder(*settings);
   }
+  const bool in_memory = wanted == SchemaState::seen && !fs::exists(database_path(*settings));
   runtime::Runtime runtime({.loops = 1}, invocation.clock, invocation.random);
   ExitCode code = ExitCode::failed;
   runtime.run([&](const Context& ctx) {
-    const auto database = sql::sqlite::open_file(runtime, {.path = database_path(*settings).string()});
-    if (wanted != SchemaState::any) require_schema(ctx, *database, wanted == SchemaState::migrated);
+    const auto database =
+        in_memory ? sql::sqlite::open_memory(runtime) : orders::open_unmigrated(*settings, runtime);
+    if (wanted == SchemaState::current || wanted == SchemaState::migrated) {
+      require_schema(ctx, *database, wanted == SchemaState::migrated);
+    }
     code = body(ctx, *database);
   });
   return code;

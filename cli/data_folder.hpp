@@ -18,6 +18,7 @@ namespace holdfast::cli {
 
 /// What a command asks of the database before it begins.
 enum class SchemaState : std::uint8_t {
+  seen,      ///< as it is, and an empty one in memory where it is missing: nothing is made or changed
   any,       ///< made where it is missing; its schema is the command's business
   migrated,  ///< made where it is missing, and brought up to date
   current,   ///< there, and up to date
@@ -36,7 +37,7 @@ void require_data_folder(const orders::Settings& settings);
 /// steps that were applied. Throws Error(unavailable) with the remedy.
 std::vector<std::string> require_schema(const Context& ctx, sql::Database& database, bool may_migrate);
 
-/// Error(unavailable) with the remedy for what Migrator says of a history it doesn't trust.
+/// Error(unavailable) of what Migrator says of a history it doesn't trust.
 Error schema_refused(const Error& error);
 
 /// Written beside and renamed into place: whoever sees the file sees all of it. Throws Error(unavailable).

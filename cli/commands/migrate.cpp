@@ -16,8 +16,9 @@ namespace {
 
 using Act = std::function<ExitCode(const Context&, const sql::Migrator&)>;
 
-ExitCode with_migrator(const Invocation& invocation, const Act& act) {
-  return with_database(invocation, SchemaState::any, [&](const Context& ctx, sql::Database& database) {
+ExitCode with_migrator(const Invocation& invocation, bool looks_only, const Act& act) {
+  const SchemaState wanted = looks_only ? SchemaState::seen : SchemaState::any;
+  return with_database(invocation, wanted, [&](const Context& ctx, sql::Database& database) {
     try {
       return act(ctx, sql::Migrator(database, orders::migrations()));
     } catch (const Error& error) {
@@ -43,8 +44,7 @@ void print_steps(const Invocation& invocation, const char* done, const std::vect
     return terminal.print(out + "\n");
   }
   for (const sql::Migration& step : steps) {
-    terminal.print(fmt::format("{} {} {}\n", dry_run ? "would be" : "", done,
-                               fmt::format("{:>4} {}", step.version, step.name)));
+    terminal.print(fmt::format("{}{} {:>4} {}\n", dry_run ? "would be " : "", done, step.version, step.name));
     if (dry_run) terminal.print(step.*text + "\n\n");
   }
   if (steps.empty()) terminal.print("Nothing to do.\n");
@@ -52,7 +52,7 @@ void print_steps(const Invocation& invocation, const char* done, const std::vect
 }
 
 ExitCode run_up(const Invocation& invocation, bool dry_run) {
-  return with_migrator(invocation, [&](const Context& ctx, const sql::Migrator& migrator) {
+  return with_migrator(invocation, dry_run, [&](const Context& ctx, const sql::Migrator& migrator) {
     print_steps(invocation, "applied", dry_run ? migrator.plan_up(ctx) : migrator.up(ctx), dry_run,
                 &sql::Migration::up_sql);
     return ExitCode::ok;
@@ -60,7 +60,7 @@ ExitCode run_up(const Invocation& invocation, bool dry_run) {
 }
 
 ExitCode run_down(const Invocation& invocation, std::size_t steps, bool dry_run) {
-  return with_migrator(invocation, [&](const Context& ctx, const sql::Migrator& migrator) {
+  return with_migrator(invocation, dry_run, [&](const Context& ctx, const sql::Migrator& migrator) {
     print_steps(invocation, "undone", dry_run ? migrator.plan_down(ctx, steps) : migrator.down(ctx, steps),
                 dry_run, &sql::Migration::down_sql);
     return ExitCode::ok;
@@ -68,7 +68,7 @@ ExitCode run_down(const Invocation& invocation, std::size_t steps, bool dry_run)
 }
 
 ExitCode run_status(const Invocation& invocation) {
-  return with_migrator(invocation, [&](const Context& ctx, const sql::Migrator& migrator) {
+  return with_migrator(invocation, true, [&](const Context& ctx, const sql::Migrator& migrator) {
     const auto steps = migrator.status(ctx);
     if (invocation.json()) {
       std::string out;

@@ -125,6 +125,7 @@ TEST_F(CommandLine, MigrationsGoUpAndDown) {
   EXPECT_EQ(plan.status.code, 0) << plan.err;
   EXPECT_THAT(plan.out, HasSubstr("create table"));
   EXPECT_THAT(holdfast({"migrate", "status"}).out, HasSubstr("not applied"));
+  EXPECT_FALSE(std::filesystem::exists(data()));  // so far it only looked
   EXPECT_EQ(holdfast({"migrate", "up"}).status.code, 0);
   EXPECT_THAT(holdfast({"migrate", "status"}).out, ::testing::Not(HasSubstr("not applied")));
   EXPECT_EQ(holdfast({"migrate", "down", "--steps", "1"}).status.code, 0);

@@ -2,12 +2,10 @@
 // with the machine told in one line.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sqlite3.h>
 
 #include <csignal>
 #include <fstream>
-#include <thread>
 
 #include "support/server_process.hpp"
 
@@ -108,6 +106,21 @@ TEST(Serve, TwoProcessesMayShareADataFolder) {
   worker->terminate();
   EXPECT_EQ(worker->wait(20s).code, 0) << worker->err();
   EXPECT_EQ(server.stop().code, 0);
+}
+
+TEST(Serve, ANewerSchemaIsNotTouched) {
+  ServerProcess server({.start = false});
+  ASSERT_EQ(server.run({"migrate", "up"}).status.code, 0);
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open((server.data() / "orders.db").c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "insert into holdfast_migrations values(999, 'from_the_future', 'x', 0)",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  server.launch();
+  EXPECT_EQ(server.process().wait(20s).code, 4);
+  EXPECT_THAT(server.process().err(), HasSubstr("from_the_future"));
+  EXPECT_EQ(server.run({"keys", "list"}).status.code, 4);
 }
 
 TEST(Serve, AnEarlierSchemaIsLeftAloneWhereMigrationsAreOff) {
