@@ -26,6 +26,9 @@ if(HOLDFAST_SANITIZER STREQUAL "address")
   target_compile_options(holdfast_settings INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=all
                                                      -fno-omit-frame-pointer)
   target_link_options(holdfast_settings INTERFACE -fsanitize=address,undefined)
+  if(HOLDFAST_FUZZERS)  # coverage for the fuzz targets, without their main
+    target_compile_options(holdfast_settings INTERFACE -fsanitize=fuzzer-no-link)
+  endif()
 elseif(HOLDFAST_SANITIZER STREQUAL "thread")
   target_compile_options(holdfast_settings INTERFACE -fsanitize=thread -fno-omit-frame-pointer)
   target_link_options(holdfast_settings INTERFACE -fsanitize=thread)

@@ -9,7 +9,13 @@ namespace holdfast {
 namespace {
 
 void require(int result) {
-  if (result != 1) throw Error(ErrorCode::internal, "SHA-256 failed.").cause("OpenSSL refused EVP_sha256");
+  if (result != 1) throw Error(ErrorCode::internal, "SHA-256 failed.").cause("OpenSSL refused SHA-256");
+}
+
+// Fetched once: looking the algorithm up costs as much as digesting a small request.
+const EVP_MD* algorithm() {
+  static const EVP_MD* const kFetched = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return kFetched;
 }
 
 }  // namespace
@@ -17,14 +23,18 @@ void require(int result) {
 struct Sha256::State {
   State() : context(EVP_MD_CTX_new()) {
     if (context == nullptr) throw std::bad_alloc();
-    start();
   }
   ~State() { EVP_MD_CTX_free(context); }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-  void start() { require(EVP_DigestInit_ex(context, EVP_sha256(), nullptr)); }
+  void begin() {
+    if (begun) return;
+    require(EVP_DigestInit_ex2(context, algorithm(), nullptr));
+    begun = true;
+  }
 
   EVP_MD_CTX* context;
+  bool begun = false;
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {}
@@ -33,14 +43,16 @@ Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 
 Sha256& Sha256::update(std::string_view bytes) {
+  state_->begin();
   require(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()));
   return *this;
 }
 
 Sha256Digest Sha256::finish() {
   Sha256Digest digest;
+  state_->begin();
   require(EVP_DigestFinal_ex(state_->context, digest.data(), nullptr));
-  state_->start();
+  state_->begun = false;
   return digest;
 }
 

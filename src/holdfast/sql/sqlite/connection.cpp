@@ -97,6 +97,10 @@ Connection::Connection(Options options, Counters& counters)
 Connection::~Connection() = default;
 
 void Connection::open() {
+  // SQLite's own memory statistics take a mutex at every allocation. Only the process's first connection
+  // can switch them off; when it can't (somebody else uses SQLite here), they stay on.
+  static const int kStatisticsOff = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  static_cast<void>(kStatisticsOff);
   int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
   if (options_.use != Use::reader) flags |= SQLITE_OPEN_CREATE;
   if (options_.use == Use::memory) flags |= SQLITE_OPEN_MEMORY;
