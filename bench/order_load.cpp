@@ -159,8 +159,12 @@ class Load {
 
   void poll() {
     epoll_event events[256];
-    const bool waits_for_time = a_.rate > 0 && !idle_.empty();
-    const int count = ::epoll_wait(epoll_, events, 256, waits_for_time ? 0 : 100);
+    timespec patience{0, 100'000'000};
+    if (a_.rate > 0 && !idle_.empty()) {  // not a moment longer than until the next one is due, and no spinning
+      const auto left = std::max<Steady::duration>(next_due_ - Steady::now(), Steady::duration::zero());
+      patience.tv_nsec = std::min<long>(patience.tv_nsec, std::chrono::nanoseconds(left).count());
+    }
+    const int count = ::epoll_pwait2(epoll_, events, 256, &patience, nullptr);
     for (int i = 0; i < count; ++i) receive(events[i].data.u64);
   }
 
