@@ -15,6 +15,14 @@ trap finish EXIT
 
 awk -v place="$place" '/^```sh$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > sprintf("%s/%02d.sh", place, n) }' README.md
 
+# Code is quoted, not copied: every line of a block marked `quoted from FILE` stands in FILE.
+awk '/^<!-- quoted from / { file = $4 } /^```cpp$/ { on = 1; next } /^```$/ { on = 0; file = "" } on && file && NF { print file "\t" $0 }' \
+  README.md >"$place/quoted"
+while IFS=$'\t' read -r file line; do
+  grep -Fxq -- "$line" "$file" || { echo "README.md quotes a line that is not in $file: $line"; exit 1; }
+done <"$place/quoted"
+[ -s "$place/quoted" ] || { echo "README.md quotes no code"; exit 1; }
+
 start_server() {
   ./run >"$place/server.log" 2>&1 &
   server=$!
