@@ -42,9 +42,10 @@ struct Arguments {
 };
 
 [[noreturn]] void usage() {
-  std::fputs("order_load --port N [--key K] [--get PATH] [--connections N] [--seconds S] [--warmup S]\n"
-             "           [--skus N] [--rate R] [--prefix P] [--run NAME]\n",
-             stderr);
+  std::fputs(
+      "order_load --port N [--key K] [--get PATH] [--connections N] [--seconds S] [--warmup S]\n"
+      "           [--skus N] [--rate R] [--prefix P] [--run NAME]\n",
+      stderr);
   std::exit(2);
 }
 
@@ -54,17 +55,28 @@ Arguments parse(int argc, char** argv) {
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string_view name = argv[i];
     const char* value = argv[i + 1];
-    if (name == "--port") a.port = std::atoi(value);
-    else if (name == "--key") a.key = value;
-    else if (name == "--get") a.get = value;
-    else if (name == "--connections") a.connections = std::strtoul(value, nullptr, 10);
-    else if (name == "--seconds") a.seconds = std::atof(value);
-    else if (name == "--warmup") a.warmup = std::atof(value);
-    else if (name == "--skus") a.skus = static_cast<unsigned>(std::atoi(value));
-    else if (name == "--rate") a.rate = std::atof(value);
-    else if (name == "--prefix") a.prefix = value;
-    else if (name == "--run") a.run = value;
-    else usage();
+    if (name == "--port")
+      a.port = std::atoi(value);
+    else if (name == "--key")
+      a.key = value;
+    else if (name == "--get")
+      a.get = value;
+    else if (name == "--connections")
+      a.connections = std::strtoul(value, nullptr, 10);
+    else if (name == "--seconds")
+      a.seconds = std::atof(value);
+    else if (name == "--warmup")
+      a.warmup = std::atof(value);
+    else if (name == "--skus")
+      a.skus = static_cast<unsigned>(std::atoi(value));
+    else if (name == "--rate")
+      a.rate = std::atof(value);
+    else if (name == "--prefix")
+      a.prefix = value;
+    else if (name == "--run")
+      a.run = value;
+    else
+      usage();
   }
   return a;
 }
@@ -129,13 +141,15 @@ class Load {
       return;
     }
     char body[256];
-    const int length = std::snprintf(
-        body, sizeof body, R"({"customerId":"c-%llu","items":[{"sku":"%s%05llu","quantity":1}]})",
-        static_cast<unsigned long long>(serial_ % 5000), a_.prefix.c_str(),
-        static_cast<unsigned long long>(serial_ * 7919 % a_.skus));
-    c.out = "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            "Authorization: Bearer " + a_.key + "\r\nIdempotency-Key: load-" + a_.run + "-" +
-            std::to_string(serial_) + "\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" + body;
+    const int length = std::snprintf(body, sizeof body,
+                                     R"({"customerId":"c-%llu","items":[{"sku":"%s%05llu","quantity":1}]})",
+                                     static_cast<unsigned long long>(serial_ % 5000), a_.prefix.c_str(),
+                                     static_cast<unsigned long long>(serial_ * 7919 % a_.skus));
+    c.out =
+        "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Authorization: Bearer " +
+        a_.key + "\r\nIdempotency-Key: load-" + a_.run + "-" + std::to_string(serial_) +
+        "\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" + body;
   }
 
   void dispatch() {
@@ -160,7 +174,8 @@ class Load {
   void poll() {
     epoll_event events[256];
     timespec patience{0, 100'000'000};
-    if (a_.rate > 0 && !idle_.empty()) {  // not a moment longer than until the next one is due, and no spinning
+    if (a_.rate > 0 &&
+        !idle_.empty()) {  // not a moment longer than until the next one is due, and no spinning
       const auto left = std::max<Steady::duration>(next_due_ - Steady::now(), Steady::duration::zero());
       patience.tv_nsec = std::min<long>(patience.tv_nsec, std::chrono::nanoseconds(left).count());
     }

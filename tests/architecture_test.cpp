@@ -17,8 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Source {
-  fs::path path;      // from the project's folder
-  std::string text;   // comments and string literals blanked, except the names in #include lines
+  fs::path path;     // from the project's folder
+  std::string text;  // comments and string literals blanked, except the names in #include lines
   bool header() const { return path.extension() == ".hpp"; }
   bool test() const {
     const auto stem = path.stem().string();
@@ -36,10 +36,16 @@ std::string without_comments(const std::string& text) {
     const char next = i + 1 < text.size() ? text[i + 1] : '\0';
     if (in == In::code && c == '/' && next == '/') in = In::line;
     if (in == In::code && c == '/' && next == '*') in = In::block;
-    if (in == In::code) out += c;
-    else if (c == '\n') out += c;
-    if (in == In::line && c == '\n') in = In::code;
-    else if (in == In::block && c == '*' && next == '/') { in = In::code; ++i; }
+    if (in == In::code)
+      out += c;
+    else if (c == '\n')
+      out += c;
+    if (in == In::line && c == '\n')
+      in = In::code;
+    else if (in == In::block && c == '*' && next == '/') {
+      in = In::code;
+      ++i;
+    }
   }
   return out;
 }
@@ -123,8 +129,9 @@ TEST(Architecture, ArrowsPointDownTheListOfRooms) {
 }
 
 bool standard_or_system(const std::string& name) {
-  return name.find('/') == std::string::npos ? !name.ends_with(".h") || name == "signal.h" || name == "unistd.h"
-                                             : name.starts_with("sys/");
+  return name.find('/') == std::string::npos
+             ? !name.ends_with(".h") || name == "signal.h" || name == "unistd.h"
+             : name.starts_with("sys/");
 }
 
 TEST(Architecture, ThirdPartyHeadersStayInSources) {
@@ -164,7 +171,8 @@ TEST(Architecture, ModulesAreEnteredThroughTheirPublicHeader) {
       if (!std::regex_search(include.name, match, kModule)) continue;
       const std::string module = match[1];
       if (path.find("modules/" + module + "/") != std::string::npos) continue;
-      const bool wiring = path.starts_with("apps/orders/order_system") || path.starts_with("apps/orders/wiring");
+      const bool wiring =
+          path.starts_with("apps/orders/order_system") || path.starts_with("apps/orders/wiring");
       EXPECT_TRUE(match[2] == module || wiring)
           << path << " includes " << include.name << ": the module " << module
           << " is entered through its public header only (rule 2).";
@@ -173,16 +181,19 @@ TEST(Architecture, ModulesAreEnteredThroughTheirPublicHeader) {
 }
 
 TEST(Architecture, DomainCodeKnowsNoHttpAndNoAdapter) {
-  static const std::regex kForbidden(R"(^(holdfast/http/|holdfast/idempotency/|holdfast/sql/sqlite/|curl/|sqlite3|openssl/|boost/))");
+  static const std::regex kForbidden(
+      R"(^(holdfast/http/|holdfast/idempotency/|holdfast/sql/sqlite/|curl/|sqlite3|openssl/|boost/))");
   for (const Source& source : sources()) {
     const std::string path = source.path.string();
     if (path.find("apps/orders/modules/") == std::string::npos || source.test()) continue;
     const std::string stem = source.path.stem().string();
     if (stem.find("http") != std::string::npos || stem.find("smtp") != std::string::npos ||
-        stem.find("adapter") != std::string::npos) continue;
+        stem.find("adapter") != std::string::npos)
+      continue;
     for (const Include& include : includes(source)) {
       EXPECT_FALSE(std::regex_search(include.name, kForbidden))
-          << path << " includes " << include.name << ": domain code includes no adapter and no HTTP (rule 2).";
+          << path << " includes " << include.name
+          << ": domain code includes no adapter and no HTTP (rule 2).";
     }
   }
 }
@@ -215,7 +226,8 @@ TEST(Architecture, SourcesStayReadable) {
   for (const Source& source : sources()) {
     if (source.test() || source.path.string().starts_with("bench")) continue;
     const auto lines = std::count(source.text.begin(), source.text.end(), '\n');
-    EXPECT_LE(lines, 600) << source.path << " has " << lines << " lines: a file past 500 is asking to be two.";
+    EXPECT_LE(lines, 600) << source.path << " has " << lines
+                          << " lines: a file past 500 is asking to be two.";
   }
 }
 

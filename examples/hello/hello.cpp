@@ -30,7 +30,8 @@ int main(int argc, char** argv) {
   runtime.run([&](const Context& ctx) {
     http::Router router;
     router.use(http::problem_details());
-    http::route(router, http::Method::get, "/v1/greetings/{name}", {.name = "greet", .summary = "Greets somebody"},
+    http::route(router, http::Method::get, "/v1/greetings/{name}",
+                {.name = "greet", .summary = "Greets somebody"},
                 [](http::Path<Who> who) { return Greeting{"Hello, " + who->name + "!"}; });
     http::add_api_pages(router, {.title = "Greetings", .version = "1.0.0"});
 

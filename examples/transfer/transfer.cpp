@@ -48,7 +48,8 @@ std::vector<sql::Migration> schema() {
   auto steps = messaging::migrations();
   for (auto& step : idempotency::migrations()) steps.push_back(std::move(step));
   steps.push_back({1'000'000, "accounts",
-                   "create table accounts (name text primary key, balance_minor integer not null check (balance_minor >= 0));"
+                   "create table accounts (name text primary key, balance_minor integer not null check "
+                   "(balance_minor >= 0));"
                    "create table notices (message_id text primary key, account text not null);"
                    "insert into accounts values ('ada', 1000), ('bob', 0)",
                    "drop table notices; drop table accounts"});
@@ -56,19 +57,23 @@ std::vector<sql::Migration> schema() {
 }
 
 // The domain: plain statements in a transaction that the caller opened.
-Transfer transfer(const Context& ctx, sql::Transaction& tx, messaging::Publisher& publisher, const Transfer& order) {
-  if (tx.execute("update accounts set balance_minor = balance_minor - $2 where name = $1 and balance_minor >= $2",
-                 order.from, order.amount_minor) == 0)
+Transfer transfer(const Context& ctx, sql::Transaction& tx, messaging::Publisher& publisher,
+                  const Transfer& order) {
+  if (tx.execute(
+          "update accounts set balance_minor = balance_minor - $2 where name = $1 and balance_minor >= $2",
+          order.from, order.amount_minor) == 0)
     throw Error(ErrorCode::conflict, "There is not enough in the account of " + order.from + ".")
         .reason("insufficient_funds");
   if (tx.execute("update accounts set balance_minor = balance_minor + $2 where name = $1", order.to,
                  order.amount_minor) == 0)
     throw Error(ErrorCode::not_found, "There is no account of " + order.to + ".");
-  publisher.publish(ctx, tx, {.topic = "transfers", .key = order.to, .type = "money.received", .payload = to_json(order)});
+  publisher.publish(
+      ctx, tx, {.topic = "transfers", .key = order.to, .type = "money.received", .payload = to_json(order)});
   return order;
 }
 
-void run(runtime::Runtime& runtime, const Context& ctx, const std::string& folder, const std::string& address) {
+void run(runtime::Runtime& runtime, const Context& ctx, const std::string& folder,
+         const std::string& address) {
   observe::Metrics metrics;
   const auto db = sql::sqlite::open_file(runtime, {.path = folder + "/transfers.db"});
   sql::Migrator(*db, schema()).up(ctx);
@@ -77,33 +82,39 @@ void run(runtime::Runtime& runtime, const Context& ctx, const std::string& folde
 
   // The subscriber: its effect and its progress commit together, so each notice is written once.
   messaging::EmbeddedBroker broker(runtime, *db, outbox, metrics, observe::Logger());
-  broker.subscribe({.group = "notices", .topics = {"transfers"}},
-                   messaging::transactional([](const Context&, sql::Transaction& tx, const messaging::Message& message) {
-                     const auto received = from_json<Transfer>(message.payload);
-                     tx.execute("insert into notices values ($1, $2)", message.id, received.to);
-                   }));
+  broker.subscribe(
+      {.group = "notices", .topics = {"transfers"}},
+      messaging::transactional([](const Context&, sql::Transaction& tx, const messaging::Message& message) {
+        const auto received = from_json<Transfer>(message.payload);
+        tx.execute("insert into notices values ($1, $2)", message.id, received.to);
+      }));
   broker.start(ctx);
 
   http::Router router;
   router.use(http::problem_details());
   router.post("/v1/transfers",
-              idempotency.transactional("transfer", [&](const Context&, http::Request& request) {
-                auto order = from_json<Transfer>(request.body);  // every fault listed; nothing is stored for those
-                return idempotency::Effect([&outbox, order](const Context& inner, sql::Transaction& tx) {
-                  return http::Response::json(201, to_json(transfer(inner, tx, outbox, order)));
-                });
-              }),
+              idempotency.transactional(
+                  "transfer",
+                  [&](const Context&, http::Request& request) {
+                    auto order =
+                        from_json<Transfer>(request.body);  // every fault listed; nothing is stored for those
+                    return idempotency::Effect([&outbox, order](const Context& inner, sql::Transaction& tx) {
+                      return http::Response::json(201, to_json(transfer(inner, tx, outbox, order)));
+                    });
+                  }),
               {.name = "transfer", .idempotency = http::Idempotency::required});
   http::route(router, http::Method::get, "/v1/accounts/{name}", {.name = "account"},
               [&](const Context& inner, http::Path<ByName> path) {
-                auto account = db->query_one<Account>(inner, "select * from accounts where name = $1", path->name);
+                auto account =
+                    db->query_one<Account>(inner, "select * from accounts where name = $1", path->name);
                 if (!account) throw Error(ErrorCode::not_found, "There is no account of " + path->name + ".");
                 return *account;
               });
-  http::route(router, http::Method::get, "/v1/accounts/{name}/notices", {.name = "notices"},
-              [&](const Context& inner, http::Path<ByName> path) {
-                return Notices{db->query_value(inner, "select count(*) from notices where account = $1", path->name)};
-              });
+  http::route(
+      router, http::Method::get, "/v1/accounts/{name}/notices", {.name = "notices"},
+      [&](const Context& inner, http::Path<ByName> path) {
+        return Notices{db->query_value(inner, "select count(*) from notices where account = $1", path->name)};
+      });
 
   http::Server server(runtime, std::move(router), {.address = address});
   server.start();

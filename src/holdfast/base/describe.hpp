@@ -98,9 +98,8 @@ struct Member {
 /// Calls `visit(Member<T, 0>{})`, `visit(Member<T, 1>{})`, … For code that needs more than name and pointer.
 template <Described T, class Visit>
 constexpr void for_each_member_info(Visit&& visit) {
-  [&]<std::size_t... I>(std::index_sequence<I...>) {
-    (visit(Member<T, I>{}), ...);
-  }(std::make_index_sequence<kMemberCount<T>>{});
+  [&]<std::size_t... I>(std::index_sequence<I...>) { (visit(Member<T, I>{}), ...); }
+  (std::make_index_sequence<kMemberCount<T>>{});
 }
 
 /// Calls `visit(name, pointer to member)` for each, in order: `visit("sku", &OrderItem::sku)`.

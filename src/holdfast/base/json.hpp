@@ -120,8 +120,7 @@ class JsonWriter {
   JsonWriter& null() { return literal("null"); }
   JsonWriter& value(bool b) { return literal(b ? "true" : "false"); }
   template <std::integral I>
-    requires(!std::same_as<I, bool> && !std::same_as<I, char>)
-  JsonWriter& value(I number) {
+  requires(!std::same_as<I, bool> && !std::same_as<I, char>) JsonWriter& value(I number) {
     separate();
     char digits[24];
     const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;

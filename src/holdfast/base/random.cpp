@@ -24,7 +24,8 @@ void read_entropy(std::span<std::byte> out) {
     const ssize_t got = ::getrandom(out.data(), out.size(), 0);
     if (got < 0) {
       if (errno == EINTR) continue;
-      throw std::system_error(errno, std::generic_category(), "reading random bytes from the operating system");
+      throw std::system_error(errno, std::generic_category(),
+                              "reading random bytes from the operating system");
     }
     out = out.subspan(static_cast<std::size_t>(got));
   }

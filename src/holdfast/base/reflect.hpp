@@ -99,7 +99,9 @@ template <class T>
 inline constexpr bool kHasNoJson = false;  // depends on T: fails only where it is reached
 
 template <class T>
-concept ValidatesItself = requires(const T& value, Violations& faults) { value.validate(faults); };
+concept ValidatesItself = requires(const T& value, Violations& faults) {
+  value.validate(faults);
+};
 
 void refuse_kind(std::string_view wanted, const JsonValue& json, Violations& faults);
 void refuse_text(const TextSchema& schema, Violations& faults);
@@ -172,7 +174,8 @@ void read_object(const JsonValue& json, T& out, Violations& faults, const Decode
     };
     const bool known = [&]<std::size_t... I>(std::index_sequence<I...>) {
       return (read_if(Member<T, I>{}) || ...);
-    }(std::make_index_sequence<kMemberCount<T>>{});
+    }
+    (std::make_index_sequence<kMemberCount<T>>{});
     if (!known && !options.ignore_unknown) refuse_unknown(given.key, faults);
   }
   for_each_member_info<T>([&](auto member) {

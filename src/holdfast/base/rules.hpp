@@ -134,7 +134,9 @@ consteval std::tuple<F...> rules(F... fields) {
 }
 
 template <class T>
-concept HasRules = requires { T::rules(); };
+concept HasRules = requires {
+  T::rules();
+};
 
 namespace detail {
 

@@ -340,13 +340,14 @@ std::string source_hash(std::string_view text) { return "'sha256-" + encode_base
 }  // namespace
 
 Response docs_page() {
-  std::string html = "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>API</title>\n<style>";
+  std::string html =
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>API</title>\n<style>";
   html.append(kStyle).append("</style>\n</head>\n<body>").append(kBody);
   html.append("<script>").append(kScript).append("</script>\n</body>\n</html>\n");
   Response response = Response::html(200, std::move(html));
-  response.set("Content-Security-Policy", "default-src 'none'; script-src " + source_hash(kScript) + "; style-src " +
-                                              source_hash(kStyle) +
+  response.set("Content-Security-Policy", "default-src 'none'; script-src " + source_hash(kScript) +
+                                              "; style-src " + source_hash(kStyle) +
                                               "; connect-src 'self'; base-uri 'none'; form-action 'none'; "
                                               "frame-ancestors 'none'");
   response.set("X-Content-Type-Options", "nosniff").set("Referrer-Policy", "no-referrer");

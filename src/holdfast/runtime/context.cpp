@@ -107,10 +107,12 @@ Duration Context::remaining() const noexcept {
 
 void Context::check(std::string_view doing) const {
   if (cancelled()) {
-    throw Error(ErrorCode::cancelled, "The caller stopped waiting before this was done: " + std::string(doing));
+    throw Error(ErrorCode::cancelled,
+                "The caller stopped waiting before this was done: " + std::string(doing));
   }
   if (contents_->deadline != kNever && now() >= contents_->deadline) {
-    throw Error(ErrorCode::deadline_exceeded, "The time allowed ran out before this was done: " + std::string(doing));
+    throw Error(ErrorCode::deadline_exceeded,
+                "The time allowed ran out before this was done: " + std::string(doing));
   }
 }
 

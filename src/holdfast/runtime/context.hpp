@@ -66,7 +66,7 @@ class Context {
 
   const Clock& clock() const noexcept;
   Instant now() const noexcept { return clock().now(); }
-  Instant deadline() const noexcept;  ///< kNever where there is none
+  Instant deadline() const noexcept;    ///< kNever where there is none
   Duration remaining() const noexcept;  ///< until the deadline; never below zero, Duration::max() for none
   const runtime::CancellationToken& cancellation() const noexcept;
   bool cancelled() const noexcept { return cancellation().cancelled(); }

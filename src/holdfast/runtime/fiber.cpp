@@ -44,19 +44,16 @@ Fiber& current_fiber() noexcept {
 }  // namespace
 
 Fiber::Fiber(Loop::State& owner, std::size_t stack_bytes)
-    : loop(owner),
-      stack(stack_bytes),
-      sanitized(stack.bottom(), stack.bytes()),
-      deadline([this] {
+    : loop(owner), stack(stack_bytes), sanitized(stack.bottom(), stack.bytes()), deadline([this] {
         // Woken in this very turn, it is ready already; twice, it would run on past its end.
         if (waiting) loop.make_ready(*this, Woken::by_deadline);
       }) {
   boost::context::stack_context where;
   where.sp = stack.top();
   where.size = stack.bytes();
-  context.value = boost::context::fiber(std::allocator_arg, boost::context::preallocated(stack.top(), stack.bytes(), where),
-                                  BorrowedStack{},
-                                  [this](boost::context::fiber&& back) { return run(std::move(back)); });
+  context.value = boost::context::fiber(
+      std::allocator_arg, boost::context::preallocated(stack.top(), stack.bytes(), where), BorrowedStack{},
+      [this](boost::context::fiber&& back) { return run(std::move(back)); });
 }
 
 boost::context::fiber Fiber::run(boost::context::fiber&& loop_context) {
@@ -187,8 +184,10 @@ Woken park(const Context& ctx, const char* where) noexcept {
   if (ctx.deadline() != kNever) fiber.deadline.arm(ctx.deadline());
   if (ctx.cancellation().can_be_cancelled()) {
     const CancellationRegistration registration(ctx.cancellation(), Waker(&fiber, fiber.ticket));
-    if (fiber.waiting) fiber.loop.leave_fiber();
-    else std::erase(fiber.loop.ready, &fiber);  // cancelled while we registered, on this very thread
+    if (fiber.waiting)
+      fiber.loop.leave_fiber();
+    else
+      std::erase(fiber.loop.ready, &fiber);  // cancelled while we registered, on this very thread
   } else {
     fiber.loop.leave_fiber();
   }
@@ -215,7 +214,8 @@ void throw_unless_event(Woken woken, const char* where) {
         .cause(std::string("while waiting: ") + where);
   }
   if (woken == Woken::by_cancellation) {
-    throw Error(ErrorCode::cancelled, "The request was cancelled.").cause(std::string("while waiting: ") + where);
+    throw Error(ErrorCode::cancelled, "The request was cancelled.")
+        .cause(std::string("while waiting: ") + where);
   }
 }
 

@@ -44,7 +44,9 @@ Loop* Loop::current() noexcept { return current_loop; }
 
 void Loop::post(std::function<void()> work) { state_->post(std::move(work)); }
 
-bool Loop::spawn(const char* name, std::function<void()> body) { return state_->spawn(name, std::move(body)); }
+bool Loop::spawn(const char* name, std::function<void()> body) {
+  return state_->spawn(name, std::move(body));
+}
 
 void Loop::watch(int fd, IoHandler& handler) {
   epoll_event event{};
@@ -65,7 +67,8 @@ const Clock& Loop::clock() const noexcept { return state_->clock; }
 std::size_t Loop::index() const noexcept { return state_->index; }
 Runtime& Loop::runtime() const noexcept { return state_->runtime; }
 
-Loop::State::State(Runtime& owner, const Runtime::Options& opts, const Clock& clk, Random& rnd, std::size_t number)
+Loop::State::State(Runtime& owner, const Runtime::Options& opts, const Clock& clk, Random& rnd,
+                   std::size_t number)
     : runtime(owner), options(opts), clock(clk), random(rnd), index(number) {
   epoll_fd = ::epoll_create1(EPOLL_CLOEXEC);
   event_fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -181,7 +184,8 @@ void Loop::State::poll() {
     return;
   }
   fetched.clear();
-  for (int i = 0; i < count; ++i) fetched.push_back(static_cast<IoHandler*>(events[static_cast<std::size_t>(i)].data.ptr));
+  for (int i = 0; i < count; ++i)
+    fetched.push_back(static_cast<IoHandler*>(events[static_cast<std::size_t>(i)].data.ptr));
   turn_started = clock.now();
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
     if (!fetched[i]) continue;

@@ -100,7 +100,8 @@ OffloadPool::OffloadPool(Runtime& runtime, Options options)
     : state_(std::make_unique<State>(runtime, std::move(options))) {
   if (runtime.simulated()) return;
   for (std::size_t i = 0; i < state_->options.threads; ++i) {
-    state_->threads.push_back(runtime.start_thread(state_->options.name, [state = state_.get()] { state->work(); }));
+    state_->threads.push_back(
+        runtime.start_thread(state_->options.name, [state = state_.get()] { state->work(); }));
   }
 }
 

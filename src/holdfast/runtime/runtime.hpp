@@ -48,10 +48,11 @@ class Runtime {
     std::size_t stack_bytes = 256 * 1024;       ///< of a fiber; address space, touched pages count
     std::size_t max_pooled_stacks = 256;        ///< idle stacks kept, a loop
     std::size_t max_fibers_per_loop = 100'000;  ///< more are refused
-    Duration stall_limit = std::chrono::milliseconds(100);  ///< a loop that gives nobody else a turn for longer is reported
-    bool shuffle_ready = false;                 ///< test builds: ready fibers run in random order
-    bool simulated = false;                     ///< see above; the clock must be `manual_clock`
-    ManualClock* manual_clock = nullptr;        ///< moved by a simulated runtime; not owned
+    Duration stall_limit =
+        std::chrono::milliseconds(100);   ///< a loop that gives nobody else a turn for longer is reported
+    bool shuffle_ready = false;           ///< test builds: ready fibers run in random order
+    bool simulated = false;               ///< see above; the clock must be `manual_clock`
+    ManualClock* manual_clock = nullptr;  ///< moved by a simulated runtime; not owned
     std::function<void(const std::string&)> on_stall;  ///< told where a loop stalled; from a watcher thread
   };
 

@@ -21,7 +21,8 @@ using namespace std::chrono_literals;
 class Simulated {
  public:
   explicit Simulated(std::uint64_t seed = 1, bool shuffle = false)
-      : random_(seed), runtime({.shuffle_ready = shuffle, .simulated = true, .manual_clock = &clock}, clock, random_) {}
+      : random_(seed),
+        runtime({.shuffle_ready = shuffle, .simulated = true, .manual_clock = &clock}, clock, random_) {}
 
   void run(const std::function<void(const Context&)>& main) { runtime.run(main); }
 
@@ -442,12 +443,16 @@ TEST(Lifecycle, StopsInReverseOrderAndPassesOverAPartThatHangs) {
   std::string report;
   system.run([&](const Context& ctx) {
     Lifecycle parts([&](const std::string& line) { report += line; });
-    parts.start("database", [&] { order += "D"; }, [&](const Context&) { order += "d"; });
-    parts.start("hanging", [&] { order += "H"; }, [&](const Context& inner) {
-      Latch never;
-      never.wait(inner, "never");
-    });
-    parts.start("http", [&] { order += "S"; }, [&](const Context&) { order += "s"; });
+    parts.start(
+        "database", [&] { order += "D"; }, [&](const Context&) { order += "d"; });
+    parts.start(
+        "hanging", [&] { order += "H"; },
+        [&](const Context& inner) {
+          Latch never;
+          never.wait(inner, "never");
+        });
+    parts.start(
+        "http", [&] { order += "S"; }, [&](const Context&) { order += "s"; });
     EXPECT_FALSE(parts.stop(ctx, 5s));
   });
   EXPECT_EQ(order, "DHSsd");
@@ -460,7 +465,8 @@ TEST(Timer, ManyTimersFireInOrderAndDisarmedOnesDoNot) {
     std::vector<int> fired;
     std::vector<std::unique_ptr<Timer>> timers;
     SeededRandom random(7);
-    for (int i = 0; i < 500; ++i) timers.push_back(std::make_unique<Timer>([&fired, i] { fired.push_back(i); }));
+    for (int i = 0; i < 500; ++i)
+      timers.push_back(std::make_unique<Timer>([&fired, i] { fired.push_back(i); }));
     std::vector<Instant> due(500);
     for (std::size_t i = 0; i < 500; ++i) {
       timers[i]->arm(ctx.now() + 1h);

@@ -33,7 +33,8 @@ struct ShutdownSignals::State final : IoHandler {
   void on_ready(bool, bool, bool) override {
     signalfd_siginfo info{};
     while (::read(fd, &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
-      if (first != 0) ::_exit(128 + static_cast<int>(info.ssi_signo));  // asked twice: the caller is in a hurry
+      if (first != 0)
+        ::_exit(128 + static_cast<int>(info.ssi_signo));  // asked twice: the caller is in a hurry
       first = static_cast<int>(info.ssi_signo);
       arrived.open();
     }

@@ -28,7 +28,8 @@ Stack::Stack(std::size_t bytes) {
 
 Stack::~Stack() {
 #ifdef HOLDFAST_ASAN
-  __asan_unpoison_memory_region(usable_, bytes_);  // frames that were never left marked it; the next mapping is new
+  __asan_unpoison_memory_region(usable_,
+                                bytes_);  // frames that were never left marked it; the next mapping is new
 #endif
   const auto guard = static_cast<std::size_t>(static_cast<char*>(usable_) - static_cast<char*>(mapping_));
   ::munmap(mapping_, bytes_ + guard);

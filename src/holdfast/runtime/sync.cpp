@@ -75,7 +75,8 @@ void Latch::wait(const Context& ctx, const char* where) {
   }
 }
 
-Semaphore::Semaphore(std::size_t permits, std::size_t max_waiting) : permits_(permits), max_waiting_(max_waiting) {}
+Semaphore::Semaphore(std::size_t permits, std::size_t max_waiting)
+    : permits_(permits), max_waiting_(max_waiting) {}
 
 bool Semaphore::try_acquire() noexcept {
   const std::lock_guard lock(mutex_);

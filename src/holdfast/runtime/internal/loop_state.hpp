@@ -8,10 +8,10 @@
 #include <mutex>
 #include <vector>
 
-#include "holdfast/runtime/loop.hpp"
-#include "holdfast/runtime/runtime.hpp"
 #include "holdfast/runtime/internal/sanitizers.hpp"
 #include "holdfast/runtime/internal/stack.hpp"
+#include "holdfast/runtime/loop.hpp"
+#include "holdfast/runtime/runtime.hpp"
 
 namespace holdfast::runtime {
 
@@ -64,7 +64,8 @@ class Fiber {
 };
 
 struct Loop::State {
-  State(Runtime& runtime, const Runtime::Options& options, const Clock& clock, Random& random, std::size_t index);
+  State(Runtime& runtime, const Runtime::Options& options, const Clock& clock, Random& random,
+        std::size_t index);
   ~State();
 
   void run();
@@ -116,7 +117,8 @@ struct Loop::State {
 
   std::vector<IoHandler*> fetched;  // of the events being dispatched; unwatch() blanks its own
 
-  std::atomic<std::uint64_t> progress{0};  // grows with each fiber or callback run: the stall detector's pulse
+  std::atomic<std::uint64_t> progress{
+      0};  // grows with each fiber or callback run: the stall detector's pulse
   std::atomic<bool> idle_now{false};
   std::atomic<const char*> running{nullptr};
   std::atomic<std::uint64_t> fibers_started{0};
