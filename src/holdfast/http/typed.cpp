@@ -32,7 +32,14 @@ std::vector<std::string_view> pattern_parameters(std::string_view pattern) {
 
 }  // namespace
 
+void require_uncoded(const Request& request) {
+  const std::string_view coding = request.header("Content-Encoding");
+  if (coding.empty() || equal_ignoring_case(coding, "identity")) return;
+  throw HttpError(415, "unsupported_content_coding", "The body must be sent without a Content-Encoding.");
+}
+
 void require_json(const Request& request, bool merge_patch) {
+  require_uncoded(request);
   const std::string_view given = request.header("Content-Type");
   const std::size_t semicolon = std::min(given.find(';'), given.size());
   const std::string_view type = trim(given.substr(0, semicolon));

@@ -74,7 +74,10 @@ struct NoContent {};
 
 namespace binding {
 
-/// Throws HttpError(415) unless the request's Content-Type is JSON. `merge_patch`:
+/// Throws HttpError(415) where the body is compressed or coded otherwise: nobody here decodes it.
+void require_uncoded(const Request& request);
+
+/// Throws HttpError(415) unless the request's Content-Type is JSON, and uncoded. `merge_patch`:
 /// application/merge-patch+json (RFC 7396) will do too.
 void require_json(const Request& request, bool merge_patch);
 

@@ -48,7 +48,7 @@ class Typed : public testing::Test {
   Typed() : ctx_(Context(clock_).with_request_id("req-1")) { router_.use(problem_details()); }
 
   Response call(Method method, std::string target, std::string body = {},
-                std::string type = "application/json") {
+                std::string type = "application/json", std::vector<Header> more = {}) {
     router_.seal();
     target_ = std::move(target);
     body_ = std::move(body);
@@ -58,6 +58,7 @@ class Typed : public testing::Test {
     EXPECT_TRUE(request.set_target(target_));
     request.body = body_;
     if (!type_.empty()) request.headers.push_back({"content-type", type_});
+    for (const Header& header : more) request.headers.push_back(header);
     return router_.handle(ctx_, request);
   }
 
@@ -147,6 +148,10 @@ TEST_F(Typed, TheBodyMustBeJsonAndSaySo) {
     EXPECT_EQ(response.status, 415) << type;
     EXPECT_THAT(response.body, HasSubstr("unsupported_media_type"));
   }
+  const Response coded =
+      call(Method::post, "/items", sound, "application/json", {{"content-encoding", "gzip"}});
+  EXPECT_EQ(coded.status, 415);
+  EXPECT_THAT(coded.body, HasSubstr("unsupported_content_coding"));
   const Response malformed = call(Method::post, "/items", R"({"sku":)");
   EXPECT_EQ(malformed.status, 400);
   EXPECT_THAT(malformed.body, HasSubstr(R"("code":"malformed_json")"));

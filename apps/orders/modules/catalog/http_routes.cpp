@@ -187,6 +187,7 @@ ImportOptions options_of(const ImportQuery& query) {
 }
 
 void require_csv(const http::Request& request) {
+  http::binding::require_uncoded(request);
   std::string_view type = request.header("Content-Type");
   type = type.substr(0, type.find(';'));
   while (type.ends_with(' ')) type.remove_suffix(1);
