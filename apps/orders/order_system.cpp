@@ -168,7 +168,10 @@ struct OrderSystem::State {
     observations = observe_database(metrics, *database);
     database_check = health.add_probe("database", {.critical = true}, [this](Duration timeout) {
       database->query_value<std::int64_t>(runtime.context().with_timeout(timeout), "select 1");
-      return observe::HealthState{};
+      // Reading goes on without writing, so this is no reason to get no traffic at all.
+      const std::string failure = database->statistics().write_failure;
+      if (failure.empty()) return observe::HealthState{};
+      return observe::HealthState{observe::Readiness::degraded, "The database can't be written: " + failure};
     });
     outbox = std::make_unique<messaging::Outbox>(runtime.clock(), runtime.random(), metrics);
     ordering = std::make_unique<ordering::Ordering>(ids, *outbox);

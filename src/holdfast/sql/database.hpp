@@ -185,6 +185,7 @@ struct Statistics {
   Duration commit_time{};  ///< sum over groups, fsync included
   Duration longest_commit{};
   std::array<std::uint64_t, kFailureKinds> failures{};  ///< by FailureKind
+  std::string write_failure;  ///< why the last commit failed; empty once one succeeds. For operators
 };
 
 /// While it lives, other processes' commits are looked for. Drop it before the Signal it was made with.

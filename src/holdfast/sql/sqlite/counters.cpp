@@ -21,6 +21,7 @@ Statistics Counters::snapshot() const {
   made.commit_time = Duration(static_cast<std::int64_t>(commit_nanoseconds.get()));
   made.longest_commit = Duration(static_cast<std::int64_t>(longest_commit_nanoseconds.get()));
   for (std::size_t kind = 0; kind < kFailureKinds; ++kind) made.failures[kind] = failures[kind].get();
+  made.write_failure = write_failure.get();
   return made;
 }
 

@@ -4,6 +4,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <string>
+#include <utility>
 
 #include "holdfast/sql/database.hpp"
 
@@ -20,6 +23,29 @@ class Counter {
 
  private:
   std::atomic<std::uint64_t> value_{0};
+};
+
+/// Why nothing can be written now; empty while it can.
+class LastFailure {
+ public:
+  void set(std::string why) {
+    const std::lock_guard lock(mutex_);
+    why_ = std::move(why);
+    failing_.store(!why_.empty(), std::memory_order_relaxed);
+  }
+  /// Costs nothing while there is none, which is every commit.
+  void clear() {
+    if (failing_.load(std::memory_order_relaxed)) set({});
+  }
+  std::string get() const {
+    const std::lock_guard lock(mutex_);
+    return why_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string why_;
+  std::atomic<bool> failing_{false};
 };
 
 struct Counters {
@@ -40,6 +66,7 @@ struct Counters {
   Counter commit_nanoseconds;
   Counter longest_commit_nanoseconds;
   std::array<Counter, kFailureKinds> failures;
+  LastFailure write_failure;
 
   Statistics snapshot() const;
 };

@@ -202,6 +202,10 @@ void GroupCommit::write_group() {
     try {
       if (refused) std::rethrow_exception(refused);
       group_.empty() ? roll_back() : run_group();
+    } catch (const Error& error) {
+      counters_.write_failure.set(error.cause().empty() ? error.detail() : error.cause());
+      roll_back();
+      fail_all(std::current_exception());
     } catch (...) {
       roll_back();
       fail_all(std::current_exception());
@@ -290,6 +294,7 @@ void GroupCommit::commit() {
   counters_.rolled_back.add(failed);
   counters_.transactions.add(group_.size() - failed);
   counters_.groups.add();
+  counters_.write_failure.clear();
   counters_.largest_group.raise_to(group_.size());
   counters_.commit_nanoseconds.add(took);
   counters_.longest_commit_nanoseconds.raise_to(took);
