@@ -37,8 +37,11 @@ using HttpHeaders = std::map<std::string, std::string>;
 
 class HttpConnection {
  public:
-  explicit HttpConnection(std::uint16_t port, std::chrono::milliseconds timeout = std::chrono::seconds(10))
-      : port_(port), timeout_(timeout) {}
+  explicit HttpConnection(std::uint16_t port, std::chrono::milliseconds timeout = std::chrono::seconds(10),
+                          const std::string& api_key = {})
+      : port_(port), timeout_(timeout) {
+    if (!api_key.empty()) authorize(api_key);
+  }
   ~HttpConnection() { close(); }
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;

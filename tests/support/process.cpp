@@ -45,8 +45,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 }  // namespace
 
-TemporaryFolder::TemporaryFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "holdfast-test-XXXXXX").string();
+TemporaryFolder::TemporaryFolder(const std::filesystem::path& under) {
+  std::string pattern = (under / "holdfast-test-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) fail("making a temporary folder");
   path_ = pattern;
 }
