@@ -96,6 +96,16 @@ sanitized_tests() {
   run_gtest "build-$sanitizer/apps/orders_tests"
 }
 
+# The binary with its fault sites, ended at each of them.
+fault_point_tests() {
+  configure_and_build build-faults holdfast_cli -DHOLDFAST_FAULTS=ON -DHOLDFAST_TESTS=OFF || return 1
+  say "killed at fault sites"
+  local all=$filter
+  filter='*FaultPoints*'
+  HOLDFAST_BINARY=$PWD/build-faults/holdfast run_gtest build/tests/crash_tests
+  filter=$all
+}
+
 # Each target runs from its corpus for a few seconds.
 fuzzing() {
   local target
@@ -141,6 +151,7 @@ main() {
     if [ "$quick" = no ]; then
       ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
       step "formatting" check_format
+      fault_point_tests || failed=$((failed + 1))
       sanitized_tests address && fuzzing
       sanitized_tests thread
     fi

@@ -1,0 +1,64 @@
+// The shop under test: a server with a small catalog of its own, and a reconciliation of everything it
+// holds with a Journal. It asks three witnesses: the API, the database file, and the maildir's files.
+//
+//   Shop shop;
+//   Shoppers shoppers(shop, journal, {.seed = seed});  …
+//   EXPECT_THAT(shop.faults(journal), IsEmpty());
+//
+// Thread-safety: one thread.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "crash/journal.hpp"
+#include "support/server_process.hpp"
+
+namespace holdfast::testing {
+
+struct ShopOptions {
+  std::map<std::string, std::string> environment;  ///< added to the shop's own
+  std::string lease = "400ms";
+};
+
+class Shop {
+ public:
+  static constexpr std::int64_t kPlenty = 10'000'000;
+  static constexpr std::int64_t kScarce = 400;  ///< of the sku that runs out
+  static constexpr const char* kScarceSku = "SCARCE";
+
+  explicit Shop(ShopOptions options = {});
+
+  ServerProcess& server() noexcept { return server_; }
+  const std::string& api_key() const noexcept { return api_key_; }
+  const std::vector<std::string>& skus() const noexcept { return skus_; }  ///< without the scarce one
+  HttpConnection connect(std::chrono::milliseconds timeout = std::chrono::seconds(30)) const;
+
+  /// Waits until every event was handled, then compares everything. `thorough`: also each order through
+  /// the API, and the text of each mail. Empty where all is well; at most 20 faults.
+  std::vector<std::string> faults(const Journal& journal, bool thorough = true);
+
+  /// Waits until nothing is left to handle; false where that takes longer.
+  bool wait_until_consumed(std::chrono::milliseconds at_most = std::chrono::seconds(60));
+
+  /// Moves some mails from new/ to cur/, as a mail reader does that has shown them.
+  void read_some_mail(std::size_t at_most);
+
+  std::filesystem::path database_file() const { return server_.data() / "orders.db"; }
+  std::filesystem::path maildir() const { return mail_.path() / "mail"; }
+
+ private:
+  TemporaryFolder mail_;
+  ServerProcess server_;
+  std::string api_key_;
+  std::vector<std::string> skus_;
+};
+
+/// HOLDFAST_SEED where it is set, else a random one; printed either way.
+std::uint64_t test_seed();
+
+}  // namespace holdfast::testing
