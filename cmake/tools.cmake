@@ -13,11 +13,11 @@ option(HOLDFAST_WERROR "Warnings are errors" ON)
 set(HOLDFAST_SANITIZER "" CACHE STRING "address (with undefined) or thread; empty for none")
 
 add_library(holdfast_settings INTERFACE)
-target_compile_options(holdfast_settings INTERFACE -Wall -Wextra -Wpedantic -Wshadow=local -Wnon-virtual-dtor
+target_compile_options(holdfast_settings INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor
   -Wimplicit-fallthrough $<$<BOOL:${HOLDFAST_WERROR}>:-Werror>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports false positives of these at -O2 inside libstdc++ and Boost.
-  target_compile_options(holdfast_settings INTERFACE -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
+  target_compile_options(holdfast_settings INTERFACE -Wshadow=local -Wno-maybe-uninitialized -Wno-restrict -Wno-stringop-overflow
     -Wno-array-bounds -Wno-dangling-pointer -Wno-missing-field-initializers -Wno-nonnull)
 else()
   target_compile_options(holdfast_settings INTERFACE -Wno-missing-field-initializers)

@@ -79,12 +79,12 @@ build_everything() { configure_and_build build all -DHOLDFAST_TESTS=ON -DHOLDFAS
 # compiler warning-free and carries the fuzz targets too.
 address_sanitizer_build() {
   configure_and_build build-address holdfast_tests orders_tests fuzz_targets -DCMAKE_CXX_COMPILER=clang++-16 \
-    -DHOLDFAST_SANITIZER=address -DHOLDFAST_FUZZERS=ON -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
+    -DHOLDFAST_SANITIZER=address -DHOLDFAST_FUZZERS=ON -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
 thread_sanitizer_build() {
   configure_and_build build-thread holdfast_tests orders_tests -DHOLDFAST_SANITIZER=thread \
-    -DCMAKE_CXX_FLAGS_RELWITHDEBINFO="-O1 -g1"
+    -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
 sanitized_tests() {

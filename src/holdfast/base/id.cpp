@@ -12,14 +12,13 @@ Bytes16 IdGenerator::next() {
   const auto since_epoch = clock_.wall_now().time_since_epoch();
   const auto now =
       static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count());
-  const std::uint64_t drawn = random_.next();
-  const std::uint64_t drawn_high = now > milliseconds_ ? random_.next() : 0;
 
   const std::lock_guard lock(mutex_);
+  const std::uint64_t drawn = random_.next();
   if (now > milliseconds_) {
     milliseconds_ = now;
     // The top bit starts at zero, so that counting up has room within the millisecond.
-    high_ = drawn_high & (kHighMask >> 1);
+    high_ = random_.next() & (kHighMask >> 1);
     low_ = drawn & kLowMask;
   } else {
     low_ += 1 + (drawn >> 32);
