@@ -136,6 +136,8 @@ TEST(Shutdown, AStreamOfEventsEndsWhole) {
   stream.send("GET /v1/orders/" + body.substr(body.find("ord_"), 30) +
               "/events HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + key + "\r\n\r\n");
   ASSERT_TRUE(stream.receive_until("order.placed")) << stream.received();
+  // Another order wakes the stream, which then pauses before it looks again: it is stopped in that pause.
+  ASSERT_EQ(http.post("/v1/orders", kOrder, {{"Idempotency-Key", "k2"}}).status, 201);
   const auto begun = Clock::now();
   server.process().terminate();
   const RawAnswer answer = stream.receive();

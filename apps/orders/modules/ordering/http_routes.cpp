@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "holdfast/http/problem.hpp"
+#include "holdfast/http/sse.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "orders/shared/http.hpp"
 
@@ -201,48 +202,27 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
 // ---- watching -------------------------------------------------------------------------------------
 
 /// An order's events as they happen: those after `last`, then new ones, until the client or we leave.
-class EventStream {
- public:
-  EventStream(sql::Database& database, runtime::Signal& changed, RouteOptions options, OrderId id,
-              std::int64_t last)
-      : database_(database), changed_(changed), options_(options), id_(id), last_(last) {}
+http::Response order_events(sql::Database& database, runtime::Signal& changed, const RouteOptions& options,
+                            const OrderId& id, std::int64_t last) {
+  return http::event_stream(
+      [&database, &changed, options, id, last](const Context& ctx, http::EventStream& out) mutable {
+        while (!out.stopping()) {
+          const std::uint64_t seen = changed.version();
+          const auto found = database.read(ctx, [&](sql::Snapshot& db) { return events(db, id, last); });
+          for (const OrderEvent& event : found) {
+            out.send(ctx, {.id = std::to_string(event.number), .event = event.type, .data = event.json});
+            last = event.number;
+          }
+          out.heartbeat_if_due(ctx);
+          const auto woken = changed.wait_past(ctx.with_timeout(options.event_poll), seen, "order events");
+          ctx.check("waiting for events of an order");
+          if (woken == runtime::Woken::by_event) runtime::sleep_for(ctx, options.event_pause);
+        }
+      },
+      {.heartbeat = options.event_heartbeat});
+}
 
-  void operator()(const Context& ctx, http::BodyWriter& out) {
-    out.write(ctx, ": order events\n\n");
-    Instant heartbeat_due = ctx.now() + options_.event_heartbeat;
-    while (!out.stopping()) {
-      const std::uint64_t seen = changed_.version();
-      if (send_new(ctx, out)) heartbeat_due = ctx.now() + options_.event_heartbeat;
-      if (ctx.now() >= heartbeat_due) {
-        out.write(ctx, ": still here\n\n");
-        heartbeat_due = ctx.now() + options_.event_heartbeat;
-      }
-      out.flush(ctx);
-      const auto woken = changed_.wait_past(ctx.with_timeout(options_.event_poll), seen, "order events");
-      if (woken == runtime::Woken::by_cancellation || ctx.cancelled()) return;
-      if (woken == runtime::Woken::by_event) runtime::sleep_for(ctx, options_.event_pause);
-    }
-  }
-
- private:
-  bool send_new(const Context& ctx, http::BodyWriter& out) {
-    const auto found = database_.read(ctx, [&](sql::Snapshot& db) { return events(db, id_, last_); });
-    for (const OrderEvent& event : found) {
-      out.write(ctx, "id: " + std::to_string(event.number) + "\nevent: " + event.type +
-                         "\ndata: " + event.json + "\n\n");
-      last_ = event.number;
-    }
-    return !found.empty();
-  }
-
-  sql::Database& database_;
-  runtime::Signal& changed_;
-  RouteOptions options_;
-  OrderId id_;
-  std::int64_t last_;
-};
-
-std::int64_t last_event_id(const http::Request& request) {
+std::int64_t last_seen_event(const http::Request& request) {
   const std::string_view text = request.header("Last-Event-ID");
   if (text.empty()) return 0;
   std::int64_t number = 0;
@@ -282,13 +262,9 @@ void add_reading(http::Router& router, sql::Database& database, runtime::Signal&
        .tags = {"orders"},
        .scope = "read"},
       [&database, &changed, options](const Context& ctx, http::Path<OrderPath> path, http::Request& request) {
-        const std::int64_t last = last_event_id(request);
+        const std::int64_t last = last_seen_event(request);
         database.read(ctx, [&](sql::Snapshot& db) { get(db, path->id); });  // 404 now, not in the stream
-        auto response = http::Response::streamed(200, "text/event-stream",
-                                                 EventStream(database, changed, options, path->id, last));
-        response.endless = true;
-        response.set("Cache-Control", "no-store");
-        return response;
+        return order_events(database, changed, options, path->id, last);
       });
 }
 
