@@ -200,8 +200,10 @@ Reconciliation reconcile(const Context& ctx, sql::Database& database) {
     result.dead_letters += group.dead;
   }
   result.balanced = result.imbalances.empty() && result.sales_mismatches.empty();
-  result.complete =
-      result.mails.receipts == result.orders.orders && result.mails.cancellations == result.orders.cancelled;
+  result.complete = result.orders.pending == 0 && result.mails.receipts == result.orders.confirmed &&
+                    result.mails.cancellations == result.orders.cancelled &&
+                    result.mails.rejections == result.orders.rejected &&
+                    result.mails.shipments == result.orders.shipped;
   return result;
 }
 

@@ -18,7 +18,7 @@ namespace holdfast::orders {
 /// Whether everything adds up. `complete` may lag behind `balanced` while mails are on their way.
 struct Reconciliation {
   bool balanced = false;  ///< every ledger explains its level, and the orders explain their sales
-  bool complete = false;  ///< every order has its receipt, every cancelled one its notice
+  bool complete = false;  ///< no order is pending, each has the mails that its way so far calls for
   ordering::OrderCounts orders;
   notifications::MailCounts mails;
   std::int64_t mails_waiting = 0;  ///< messages that the notifications have not handled

@@ -30,7 +30,7 @@ void Notifications::handle(const Context& ctx, const messaging::Message& message
   if (recorded) return;
   transport_.deliver(ctx, *mail);
   HOLDFAST_FAULT("notifications.before_record");
-  const MailKind kind = message.type == ordering::kPlacedEvent ? MailKind::receipt : MailKind::cancellation;
+  const MailKind kind = kind_for(order, message.type).value();
   database_.transact(ctx, "record mail", [&](sql::Transaction& tx) {
     tx.execute(
         "insert into sent_mails(id, order_id, kind, recipient, subject, transport, sent_at) "
@@ -65,8 +65,9 @@ MailCounts count(sql::Queries& db) {
   return db
       .query_one<MailCounts>(
           "select coalesce(sum(case when kind = 'receipt' then 1 else 0 end), 0) as receipts, "
-          "coalesce(sum(case when kind = 'cancellation' then 1 else 0 end), 0) as cancellations from "
-          "sent_mails")
+          "coalesce(sum(case when kind = 'cancellation' then 1 else 0 end), 0) as cancellations, "
+          "coalesce(sum(case when kind = 'rejection' then 1 else 0 end), 0) as rejections, "
+          "coalesce(sum(case when kind = 'shipment' then 1 else 0 end), 0) as shipments from sent_mails")
       .value();
 }
 

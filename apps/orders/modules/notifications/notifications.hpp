@@ -1,5 +1,6 @@
-// Notifications: tells customers about their orders by mail. An order that was placed gets a receipt, a
-// cancelled one a notice. Subscribed to the order events as the group `notifications`.
+// Notifications: tells customers about their orders by mail. An order that is confirmed gets a receipt, one
+// that is shipped, rejected or cancelled a notice. Subscribed to the order events as the group
+// `notifications`.
 //
 //   Maildir maildir(runtime, {.path = "data/mail"}, metrics);
 //   Notifications notifications(db, maildir, {.from = "Holdfast <orders@shop.example>"});
@@ -33,8 +34,12 @@ namespace holdfast::orders::notifications {
 /// The subscription's group.
 inline constexpr std::string_view kGroup = "notifications";
 
-enum class MailKind : std::uint8_t { receipt, cancellation };
-HOLDFAST_DESCRIBE_ENUM(MailKind, receipt, cancellation)
+enum class MailKind : std::uint8_t { receipt, cancellation, rejection, shipment };
+HOLDFAST_DESCRIBE_ENUM(MailKind, receipt, cancellation, rejection, shipment)
+
+/// What the customer is written about that event of `order`; nothing for an order that still waits for its
+/// payment, and for events that nobody is written to about.
+std::optional<MailKind> kind_for(const ordering::Order& order, std::string_view event_type);
 
 /// The mail for an event of an order; nothing for events nobody is written to about.
 std::optional<Mail> mail_for(const ordering::Order& order, std::string_view event_type,
@@ -65,8 +70,10 @@ std::optional<SentMail> find(sql::Queries& db, std::string_view id);
 struct MailCounts {
   std::int64_t receipts = 0;
   std::int64_t cancellations = 0;
+  std::int64_t rejections = 0;
+  std::int64_t shipments = 0;
 };
-HOLDFAST_DESCRIBE(MailCounts, (receipts, cancellations))
+HOLDFAST_DESCRIBE(MailCounts, (receipts, cancellations, rejections, shipments))
 MailCounts count(sql::Queries& db);
 
 class Notifications {

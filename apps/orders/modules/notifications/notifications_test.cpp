@@ -117,7 +117,19 @@ TEST(Receipt, WritesToTheAddressThatWasGivenAndTellsOfCancellations) {
   order.customer_email = "ada@example.org";
   EXPECT_EQ(mail_for(order, "order.placed", "x@y").value().to, "ada@example.org");
   EXPECT_THAT(mail_for(order, "order.cancelled", "x@y").value().subject, HasSubstr("was cancelled"));
-  EXPECT_FALSE(mail_for(order, "order.shipped", "x@y").has_value());
+  EXPECT_THAT(mail_for(order, "order.shipped", "x@y").value().subject, HasSubstr("on its way"));
+  EXPECT_FALSE(mail_for(order, "order.somethingNew", "x@y").has_value());
+}
+
+TEST(Receipt, WaitsForThePaymentAndSaysWhyThereIsNone) {
+  ordering::Order order = an_order();
+  order.status = ordering::OrderStatus::pending;
+  EXPECT_FALSE(mail_for(order, "order.placed", "x@y").has_value());
+  order.status = ordering::OrderStatus::confirmed;
+  EXPECT_EQ(mail_for(order, "order.confirmed", "x@y").value().id, order.id.text() + ".receipt");
+  order.status = ordering::OrderStatus::rejected;
+  order.status_reason = "card_declined";
+  EXPECT_THAT(mail_for(order, "order.rejected", "x@y").value().text, HasSubstr("card declined"));
 }
 
 TEST(Receipt, ShowsMoneyInItsCurrencysDigits) {

@@ -1,4 +1,6 @@
 // What the mails say.
+#include <algorithm>
+
 #include "orders/modules/notifications/notifications.hpp"
 
 namespace holdfast::orders::notifications {
@@ -30,13 +32,28 @@ struct Words {
   std::string closing;
 };
 
+/// "the card was declined" of "card_declined": codes read as words.
+std::string why(const ordering::Order& order) {
+  std::string text = order.status_reason.value_or("it could not be fulfilled");
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
 Words words_for(const ordering::Order& order, MailKind kind) {
   const std::string id = order.id.text();
   if (kind == MailKind::receipt) {
     return {"Your receipt for order " + id, "Thank you for your order.",
             "You can cancel it as long as it has not been shipped."};
   }
-  return {"Your order " + id + " was cancelled", "Your order was cancelled.", "Nothing will be sent to you."};
+  if (kind == MailKind::shipment)
+    return {"Your order " + id + " is on its way", "Your order is on its way.", "Thank you for your order."};
+  if (kind == MailKind::rejection) {
+    return {"Your order " + id + " could not be accepted",
+            "We could not accept your order: " + why(order) + ".",
+            "Nothing will be sent to you, and nothing is charged. You are welcome to order again."};
+  }
+  return {"Your order " + id + " was cancelled", "Your order was cancelled.",
+          "Nothing will be sent to you. Whatever was paid for it is paid back."};
 }
 
 std::string text_of(const ordering::Order& order, const Words& words) {
@@ -79,15 +96,25 @@ std::string html_of(const ordering::Order& order, const Words& words) {
 
 }  // namespace
 
+std::optional<MailKind> kind_for(const ordering::Order& order, std::string_view event_type) {
+  // An order that nothing else has to agree to is placed confirmed, and has no event of that.
+  const bool at_once =
+      event_type == ordering::kPlacedEvent && order.status == ordering::OrderStatus::confirmed;
+  if (at_once || event_type == ordering::kConfirmedEvent) return MailKind::receipt;
+  if (event_type == ordering::kShippedEvent) return MailKind::shipment;
+  if (event_type == ordering::kRejectedEvent) return MailKind::rejection;
+  if (event_type == ordering::kCancelledEvent) return MailKind::cancellation;
+  return std::nullopt;
+}
+
 std::optional<Mail> mail_for(const ordering::Order& order, std::string_view event_type,
                              const std::string& from) {
-  const bool placed = event_type == ordering::kPlacedEvent;
-  if (!placed && event_type != ordering::kCancelledEvent) return std::nullopt;
-  const MailKind kind = placed ? MailKind::receipt : MailKind::cancellation;
-  const Words words = words_for(order, kind);
+  const auto kind = kind_for(order, event_type);
+  if (!kind) return std::nullopt;
+  const Words words = words_for(order, *kind);
   Mail mail;
   mail.order_id = order.id.text();
-  mail.id = mail.order_id + "." + std::string(enum_name(kind));
+  mail.id = mail.order_id + "." + std::string(enum_name(*kind));
   mail.from = from;
   mail.to = order.customer_email.value_or(order.customer_id + "@customers.invalid");
   mail.subject = words.subject;

@@ -9,15 +9,17 @@ struct OrderRow {
   OrderId id;
   std::string customer_id;
   std::optional<std::string> customer_email;
-  OrderStatus status = kInitialStatus;
+  OrderStatus status = OrderStatus::confirmed;
+  std::optional<std::string> status_reason;
   std::int64_t total_minor = 0;
   Currency currency;
   std::optional<std::string> shipping_address;
   WallTime created_at;
   WallTime updated_at;
+  std::optional<WallTime> confirmed_at;
 };
-HOLDFAST_DESCRIBE(OrderRow, (id, customer_id, customer_email, status, total_minor, currency, shipping_address,
-                             created_at, updated_at))
+HOLDFAST_DESCRIBE(OrderRow, (id, customer_id, customer_email, status, status_reason, total_minor, currency,
+                             shipping_address, created_at, updated_at, confirmed_at))
 
 struct LineRow {
   std::string sku;

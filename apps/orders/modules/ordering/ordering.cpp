@@ -95,9 +95,10 @@ void insert(sql::Transaction& tx, const Order& order) {
   if (order.shipping_address) address = to_json(*order.shipping_address);
   tx.execute(
       "insert into orders(id, customer_id, customer_email, status, total_minor, currency, shipping_address, "
-      "created_at, updated_at) values($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+      "created_at, updated_at, confirmed_at) values($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
       order.id, order.customer_id, order.customer_email, order.status, order.total.minor,
-      order.total.currency, address, order.created_at);
+      order.total.currency, address, order.created_at,
+      order.status == OrderStatus::confirmed ? std::optional(order.created_at) : std::nullopt);
   std::int64_t position = 0;
   for (const OrderLine& line : order.items) {
     tx.execute(
@@ -113,6 +114,11 @@ void record_change(sql::Transaction& tx, const Placed& placed, std::string_view 
       "insert into order_changes(order_id, number, type, at, payload) select $1, "
       "coalesce(max(number), 1) + 1, $2, $3, $4 from order_changes where order_id = $1",
       placed.order.id, type, placed.order.updated_at, placed.json);
+}
+
+void give_stock_back(const Context& ctx, sql::Transaction& tx, const Order& order) {
+  const std::string reference = order.id.text();
+  for (const OrderLine& line : order.items) inventory::give_back(ctx, tx, line.sku, line.quantity, reference);
 }
 
 bool looks_like_email(std::string_view text) {
@@ -156,6 +162,7 @@ Placed Ordering::place(const Context& ctx, sql::Transaction& tx, const PlaceOrde
   Order& order = placed.order;
   order.id = ids_.make<OrderId>();
   order.created_at = order.updated_at = time_of(order.id);
+  order.status = checkout_ != nullptr ? OrderStatus::pending : OrderStatus::confirmed;
   order.customer_id = command.customer_id;
   order.customer_email = command.customer_email;
   order.shipping_address = command.shipping_address;
@@ -173,37 +180,74 @@ Placed Ordering::place(const Context& ctx, sql::Transaction& tx, const PlaceOrde
   insert(tx, order);
   placed.json = to_json(order);
   publish(ctx, tx, placed, kPlacedEvent);
+  if (checkout_ != nullptr) checkout_->begin(ctx, tx, order, command.payment_method);
   return placed;
 }
 
-Placed Ordering::cancel(const Context& ctx, sql::Transaction& tx, const OrderId& id) {
-  Placed placed{get(tx, id), {}};
+bool Ordering::move(const Context& ctx, sql::Transaction& tx, Placed& placed, OrderStatus to,
+                    std::string_view event, std::string_view reason) {
   Order& order = placed.order;
-  if (order.status == OrderStatus::cancelled) {
-    placed.json = to_json(order);
+  const OrderStatus from = order.status;
+  // Later than its creation, by which one is told that was confirmed at once.
+  const WallTime now = std::max(ctx.clock().wall_now(), order.created_at + std::chrono::microseconds(1));
+  const auto confirmed_at = to == OrderStatus::confirmed ? std::optional(now) : std::nullopt;
+  order.status = to;
+  order.updated_at = now;
+  if (!reason.empty()) order.status_reason = std::string(reason);
+  const std::int64_t moved = tx.execute(
+      "update orders set status = $2, status_reason = $3, updated_at = $4, "
+      "confirmed_at = coalesce(confirmed_at, $5) where id = $1 and status = $6",
+      order.id, to, order.status_reason, now, confirmed_at, from);
+  if (moved == 0) return false;  // only where transactions run side by side; the embedded ones don't
+  placed.json = to_json(order);
+  record_change(tx, placed, event);
+  publish(ctx, tx, placed, event);
+  return true;
+}
+
+Placed Ordering::cancel(const Context& ctx, sql::Transaction& tx, const OrderId& id,
+                        std::string_view reason) {
+  Placed placed{get(tx, id), {}};
+  if (placed.order.status == OrderStatus::cancelled) {
+    placed.json = to_json(placed.order);
     return placed;
   }
-  if (!can_move(order.status, OrderStatus::cancelled)) {
-    throw Error(ErrorCode::conflict, "Order " + id.text() + " is " + std::string(enum_name(order.status)) +
+  if (!can_move(placed.order.status, OrderStatus::cancelled)) {
+    throw Error(ErrorCode::conflict, "Order " + id.text() + " is " +
+                                         std::string(enum_name(placed.order.status)) +
                                          " and can't be cancelled any more.")
         .reason("invalid_transition");
   }
-  const WallTime now = ctx.clock().wall_now();
-  const std::int64_t moved =
-      tx.execute("update orders set status = 'cancelled', updated_at = $2 where id = $1 and status = $3", id,
-                 now, order.status);
-  if (moved == 0) {  // only where transactions run side by side, which the embedded database's don't
+  if (!move(ctx, tx, placed, OrderStatus::cancelled, kCancelledEvent, reason)) {
     throw Error(ErrorCode::conflict, "Order " + id.text() + " has just been changed. Try again.")
         .reason("invalid_transition");
   }
-  order.status = OrderStatus::cancelled;
-  order.updated_at = now;
-  const std::string reference = id.text();
-  for (const OrderLine& line : order.items) inventory::give_back(ctx, tx, line.sku, line.quantity, reference);
-  placed.json = to_json(order);
-  record_change(tx, placed, kCancelledEvent);
-  publish(ctx, tx, placed, kCancelledEvent);
+  give_stock_back(ctx, tx, placed.order);
+  if (checkout_ != nullptr) checkout_->cancelled(ctx, tx, id, reason);
   return placed;
+}
+
+bool Ordering::confirm(const Context& ctx, sql::Transaction& tx, const OrderId& id) {
+  Placed placed{get(tx, id), {}};
+  if (placed.order.status != OrderStatus::pending) return false;
+  return move(ctx, tx, placed, OrderStatus::confirmed, kConfirmedEvent);
+}
+
+bool Ordering::ship(const Context& ctx, sql::Transaction& tx, const OrderId& id) {
+  Placed placed{get(tx, id), {}};
+  if (placed.order.status != OrderStatus::confirmed) return false;
+  return move(ctx, tx, placed, OrderStatus::shipped, kShippedEvent);
+}
+
+bool Ordering::withdraw(const Context& ctx, sql::Transaction& tx, const OrderId& id,
+                        std::string_view reason) {
+  Placed placed{get(tx, id), {}};
+  const bool pending = placed.order.status == OrderStatus::pending;
+  if (!pending && placed.order.status != OrderStatus::confirmed) return false;
+  const bool moved = pending ? move(ctx, tx, placed, OrderStatus::rejected, kRejectedEvent, reason)
+                             : move(ctx, tx, placed, OrderStatus::cancelled, kCancelledEvent, reason);
+  if (moved) give_stock_back(ctx, tx, placed.order);
+  return moved;
 }
 
 void Ordering::publish(const Context& ctx, sql::Transaction& tx, const Placed& placed,

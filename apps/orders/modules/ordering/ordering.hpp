@@ -36,6 +36,9 @@ inline constexpr std::size_t kMaxBatch = 1'000;  // orders
 /// The topic of order events; their key is the order's id and their payload the Order.
 inline constexpr std::string_view kTopic = "orders";
 inline constexpr std::string_view kPlacedEvent = "order.placed";
+inline constexpr std::string_view kConfirmedEvent = "order.confirmed";  // not for orders placed confirmed
+inline constexpr std::string_view kRejectedEvent = "order.rejected";
+inline constexpr std::string_view kShippedEvent = "order.shipped";
 inline constexpr std::string_view kCancelledEvent = "order.cancelled";
 
 enum class OrderStatus : std::uint8_t {
@@ -46,9 +49,6 @@ enum class OrderStatus : std::uint8_t {
   cancelled,  ///< by the customer or the shop; stock is back
 };
 HOLDFAST_DESCRIBE_ENUM(OrderStatus, pending, confirmed, rejected, shipped, cancelled)
-
-/// What a new order is: nothing but its stock has to agree yet, so it is confirmed at once.
-inline constexpr OrderStatus kInitialStatus = OrderStatus::confirmed;
 
 /// Whether an order may go from `from` to `to`.
 bool can_move(OrderStatus from, OrderStatus to) noexcept;
@@ -96,6 +96,7 @@ struct PlaceOrder {
   std::optional<std::string> customer_email;
   std::vector<OrderItem> items;
   std::optional<Address> shipping_address;
+  std::optional<std::string> payment_method;
 
   void validate(Violations& faults) const;
   static constexpr auto rules() {
@@ -110,10 +111,16 @@ struct PlaceOrder {
                                .doc("Where the receipt goes; <customerId>@customers.invalid unless given.")
                                .example("\"ada@example.org\""),
                            field<&PlaceOrder::items>().size(1, kMaxItems).doc("Each sku once."),
-                           field<&PlaceOrder::shipping_address>().doc("Where the goods go."));
+                           field<&PlaceOrder::shipping_address>().doc("Where the goods go."),
+                           field<&PlaceOrder::payment_method>()
+                               .length(1, 255)
+                               .pattern_chars("A-Za-z0-9_-")
+                               .doc("What the payment provider calls the customer's means of payment; a "
+                                    "token, never a card's number.")
+                               .example("\"pm_card_visa\""));
   }
 };
-HOLDFAST_DESCRIBE(PlaceOrder, (customer_id, customer_email, items, shipping_address))
+HOLDFAST_DESCRIBE(PlaceOrder, (customer_id, customer_email, items, shipping_address, payment_method))
 
 struct OrderLine {
   std::string sku;
@@ -128,15 +135,16 @@ struct Order {
   OrderId id;
   std::string customer_id;
   std::optional<std::string> customer_email;
-  OrderStatus status = kInitialStatus;
+  OrderStatus status = OrderStatus::confirmed;
+  std::optional<std::string> status_reason;  ///< why it is rejected or cancelled: "card_declined"
   std::vector<OrderLine> items;
   Money total;
   std::optional<Address> shipping_address;
   WallTime created_at;  ///< the time in its id, so that orders sort and are found by it
   WallTime updated_at;
 };
-HOLDFAST_DESCRIBE(Order, (id, customer_id, customer_email, status, items, total, shipping_address, created_at,
-                          updated_at))
+HOLDFAST_DESCRIBE(Order, (id, customer_id, customer_email, status, status_reason, items, total,
+                          shipping_address, created_at, updated_at))
 
 /// An order, and the JSON of it that its event carries: callers that answer with it needn't write it again.
 struct Placed {
@@ -153,26 +161,68 @@ struct OrderQuery {
   std::int64_t limit = kDefaultLimit;
 };
 
+/// A port: what else has to agree to an order (its payment, its carrier). Told within the order's own
+/// transactions; it drives the order on by Ordering's confirm(), reject() and ship().
+class Checkout {
+ public:
+  virtual ~Checkout() = default;
+  Checkout(const Checkout&) = delete;
+  Checkout& operator=(const Checkout&) = delete;
+
+  /// `order` was placed and is pending. Throws Error(unprocessable), with violations, where it can't be
+  /// paid as asked: the order is then not placed.
+  virtual void begin(const Context& ctx, sql::Transaction& tx, const Order& order,
+                     const std::optional<std::string>& payment_method) = 0;
+
+  /// The order was cancelled: what was done for it so far is to be undone.
+  virtual void cancelled(const Context& ctx, sql::Transaction& tx, const OrderId& id,
+                         std::string_view reason) = 0;
+
+ protected:
+  Checkout() = default;
+};
+
 class Ordering {
  public:
-  /// Both are borrowed.
-  Ordering(IdGenerator& ids, messaging::Publisher& publisher) noexcept : ids_(ids), publisher_(publisher) {}
+  /// All are borrowed. Without a checkout nothing but its stock has to agree to an order: it is
+  /// confirmed when it is placed.
+  Ordering(IdGenerator& ids, messaging::Publisher& publisher, Checkout* checkout = nullptr) noexcept
+      : ids_(ids), publisher_(publisher), checkout_(checkout) {}
 
   /// `command` must be valid (from_json() or check_value() saw to it). Throws Error: unprocessable with
   /// a violation for each item, "unknown_sku" / "archived_sku" / "mixed_currencies"; conflict,
   /// "insufficient_stock", with a violation for each item there is too little of; invalid_argument,
-  /// "money_overflow". Nothing is written then, as long as the transaction or a savepoint is undone.
+  /// "money_overflow"; what Checkout::begin throws. Nothing is written then, as long as the transaction or
+  /// a savepoint is undone.
   Placed place(const Context& ctx, sql::Transaction& tx, const PlaceOrder& command);
 
-  /// Gives the stock back, once: cancelling a cancelled order changes nothing and returns it. Throws
-  /// Error: not_found, "unknown_order"; conflict, "invalid_transition".
-  Placed cancel(const Context& ctx, sql::Transaction& tx, const OrderId& id);
+  /// Gives the stock back, once: cancelling a cancelled order changes nothing and returns it. Money that
+  /// was taken follows (Checkout::cancelled). Throws Error: not_found, "unknown_order"; conflict,
+  /// "invalid_transition".
+  Placed cancel(const Context& ctx, sql::Transaction& tx, const OrderId& id,
+                std::string_view reason = "cancelled_on_request");
+
+  // The checkout's verbs. Each changes nothing and returns false where the order has already gone another
+  // way (or the same): the caller, run again after a crash, finds its work done. They throw Error
+  // (not_found, "unknown_order").
+
+  /// pending → confirmed, published as order.confirmed.
+  bool confirm(const Context& ctx, sql::Transaction& tx, const OrderId& id);
+  /// confirmed → shipped, published as order.shipped.
+  bool ship(const Context& ctx, sql::Transaction& tx, const OrderId& id);
+  /// The shop can't keep its part: pending → rejected, confirmed → cancelled; stock goes back. `reason` is
+  /// a code that customers are shown.
+  bool withdraw(const Context& ctx, sql::Transaction& tx, const OrderId& id, std::string_view reason);
 
  private:
+  /// Writes the move down and publishes it. False where another transaction was faster.
+  bool move(const Context& ctx, sql::Transaction& tx, Placed& placed, OrderStatus to, std::string_view event,
+            std::string_view reason = {});
   void publish(const Context& ctx, sql::Transaction& tx, const Placed& placed, std::string_view type);
 
   IdGenerator& ids_;
   messaging::Publisher& publisher_;
+  Checkout* checkout_;
 };
 
 /// What happened to an order, told to whoever watches it.
@@ -197,9 +247,13 @@ Page<Order> list(sql::Queries& db, const OrderQuery& query);
 /// Orders in the database, for reconciliation.
 struct OrderCounts {
   std::int64_t orders = 0;
+  std::int64_t pending = 0;
+  std::int64_t confirmed = 0;  ///< ever: those cancelled afterwards too
+  std::int64_t rejected = 0;
+  std::int64_t shipped = 0;
   std::int64_t cancelled = 0;
 };
-HOLDFAST_DESCRIBE(OrderCounts, (orders, cancelled))
+HOLDFAST_DESCRIBE(OrderCounts, (orders, pending, confirmed, rejected, shipped, cancelled))
 OrderCounts count(sql::Queries& db);
 
 /// A sku whose pieces sold and given back, by the ledger, are not those of the orders.

@@ -149,11 +149,133 @@ TEST(Ordering, RefusesMovesTheStatusMachineDoesNotHave) {
   with_domain([](Domain& d) {
     stock_shelf(d, {product("MUG", 850, 10)});
     const OrderId id = place(d, order_of({{"MUG", 4}})).order.id;
-    d.write(
-        [&](sql::Transaction& tx) { tx.execute("update orders set status = 'shipped' where id = $1", id); });
+    d.write([&](sql::Transaction& tx) { return d.ordering.ship(d.ctx, tx, id); });
     EXPECT_EQ(error_of([&] { cancel(d, id); }).reason(), "invalid_transition");
     EXPECT_EQ(stock(d, "MUG"), 6);
     EXPECT_EQ(error_of([&] { cancel(d, OrderId{}); }).reason(), "unknown_order");
+  });
+}
+
+/// A checkout that remembers what it was told.
+class RecordingCheckout final : public Checkout {
+ public:
+  void begin(const Context&, sql::Transaction&, const Order& order,
+             const std::optional<std::string>& payment_method) override {
+    if (!payment_method) throw Error(ErrorCode::unprocessable, "pay").reason("payment_method_required");
+    begun.push_back(order.id);
+  }
+  void cancelled(const Context&, sql::Transaction&, const OrderId& id, std::string_view reason) override {
+    stopped.emplace_back(id.text() + " " + std::string(reason));
+  }
+  std::vector<OrderId> begun;
+  std::vector<std::string> stopped;
+};
+
+/// An Ordering with a checkout, and one paid-for order of four mugs of ten.
+struct CheckedOut {
+  explicit CheckedOut(Domain& domain) : d(domain), ordering(ids, d.publisher, &checkout) {
+    stock_shelf(d, {product("MUG", 850, 10)});
+    PlaceOrder command = order_of({{"MUG", 4}});
+    command.payment_method = "pm_card_visa";
+    order = d.write([&](sql::Transaction& tx) { return ordering.place(d.ctx, tx, command); }).order;
+  }
+  Order now() {
+    return d.read([&](sql::Snapshot& db) { return get(db, order.id); });
+  }
+  std::vector<std::string> event_types() {
+    std::vector<std::string> types;
+    for (const auto& event : d.read([&](sql::Snapshot& db) { return events(db, order.id); }))
+      types.push_back(event.type);
+    return types;
+  }
+
+  Domain& d;
+  SeededRandom random{3};
+  IdGenerator ids{d.clock, random};
+  RecordingCheckout checkout;
+  Ordering ordering;
+  Order order;
+};
+
+TEST(OrderingWithACheckout, IsPendingUntilConfirmedAndEndsShipped) {
+  with_domain([](Domain& d) {
+    CheckedOut c(d);
+    EXPECT_EQ(c.order.status, OrderStatus::pending);
+    EXPECT_EQ(c.checkout.begun, std::vector{c.order.id});
+    EXPECT_FALSE(d.write([&](sql::Transaction& tx) { return c.ordering.ship(d.ctx, tx, c.order.id); }));
+    EXPECT_TRUE(d.write([&](sql::Transaction& tx) { return c.ordering.confirm(d.ctx, tx, c.order.id); }));
+    EXPECT_FALSE(d.write([&](sql::Transaction& tx) { return c.ordering.confirm(d.ctx, tx, c.order.id); }));
+    EXPECT_TRUE(d.write([&](sql::Transaction& tx) { return c.ordering.ship(d.ctx, tx, c.order.id); }));
+    EXPECT_EQ(c.now().status, OrderStatus::shipped);
+    EXPECT_EQ(c.event_types(),
+              (std::vector<std::string>{"order.placed", "order.confirmed", "order.shipped"}));
+    const auto first = d.read([&](sql::Snapshot& db) { return events(db, c.order.id).front(); });
+    EXPECT_EQ(first.json, to_json(c.order));  // as it was, not as it is
+    const OrderCounts counts = d.read([](sql::Snapshot& db) { return count(db); });
+    EXPECT_EQ(counts.confirmed, 1);
+    EXPECT_EQ(counts.shipped, 1);
+    EXPECT_EQ(stock(d, "MUG"), 6);
+    expect_balanced(d);
+  });
+}
+
+TEST(OrderingWithACheckout, RejectsWithAReasonAndGivesStockBackOnce) {
+  with_domain([](Domain& d) {
+    CheckedOut c(d);
+    for (const bool expected : {true, false}) {
+      EXPECT_EQ(expected, d.write([&](sql::Transaction& tx) {
+        return c.ordering.withdraw(d.ctx, tx, c.order.id, "card_declined");
+      }));
+    }
+    EXPECT_EQ(c.now().status, OrderStatus::rejected);
+    EXPECT_EQ(c.now().status_reason, "card_declined");
+    EXPECT_EQ(stock(d, "MUG"), 10);
+    EXPECT_EQ(error_of([&] {
+                d.write([&](sql::Transaction& tx) { return c.ordering.cancel(d.ctx, tx, c.order.id); });
+              }).reason(),
+              "invalid_transition");
+    expect_balanced(d);
+  });
+}
+
+TEST(OrderingWithACheckout, WithdrawingAConfirmedOrderCancelsIt) {
+  with_domain([](Domain& d) {
+    CheckedOut c(d);
+    d.write([&](sql::Transaction& tx) { return c.ordering.confirm(d.ctx, tx, c.order.id); });
+    d.write(
+        [&](sql::Transaction& tx) { return c.ordering.withdraw(d.ctx, tx, c.order.id, "carrier_refused"); });
+    EXPECT_EQ(c.now().status, OrderStatus::cancelled);
+    EXPECT_EQ(c.now().status_reason, "carrier_refused");
+    EXPECT_TRUE(c.checkout.stopped.empty());  // it is the checkout that said so
+    EXPECT_EQ(stock(d, "MUG"), 10);
+    expect_balanced(d);
+  });
+}
+
+TEST(OrderingWithACheckout, CancellingTellsTheCheckoutOnce) {
+  with_domain([](Domain& d) {
+    CheckedOut c(d);
+    for (int i = 0; i < 2; ++i)
+      d.write([&](sql::Transaction& tx) { return c.ordering.cancel(d.ctx, tx, c.order.id, "changed_mind"); });
+    EXPECT_EQ(c.checkout.stopped, std::vector{c.order.id.text() + " changed_mind"});
+    EXPECT_FALSE(d.write([&](sql::Transaction& tx) { return c.ordering.confirm(d.ctx, tx, c.order.id); }));
+    EXPECT_FALSE(d.write(
+        [&](sql::Transaction& tx) { return c.ordering.withdraw(d.ctx, tx, c.order.id, "card_declined"); }));
+    EXPECT_EQ(c.now().status_reason, "changed_mind");
+    EXPECT_EQ(stock(d, "MUG"), 10);
+    expect_balanced(d);
+  });
+}
+
+TEST(OrderingWithACheckout, WhatItRefusesIsNotPlaced) {
+  with_domain([](Domain& d) {
+    CheckedOut c(d);
+    const Error error = error_of([&] {
+      d.write([&](sql::Transaction& tx) { return c.ordering.place(d.ctx, tx, order_of({{"MUG", 1}})); });
+    });
+    EXPECT_EQ(error.reason(), "payment_method_required");
+    EXPECT_EQ(stock(d, "MUG"), 6);
+    EXPECT_EQ(d.read([](sql::Snapshot& db) { return count(db).orders; }), 1);
   });
 }
 

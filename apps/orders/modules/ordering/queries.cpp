@@ -4,10 +4,9 @@
 namespace holdfast::orders::ordering {
 namespace {
 
-#define ORDER_COLUMNS                                                                                     \
-  "select id, customer_id, customer_email, status, total_minor, currency, shipping_address, created_at, " \
-  "updated_at "                                                                                           \
-  "from orders"
+#define ORDER_COLUMNS                                                                                        \
+  "select id, customer_id, customer_email, status, status_reason, total_minor, currency, shipping_address, " \
+  "created_at, updated_at, confirmed_at from orders"
 
 std::vector<OrderLine> lines_of(sql::Queries& db, const OrderRow& row) {
   std::vector<OrderLine> lines;
@@ -29,6 +28,7 @@ Order to_order(sql::Queries& db, OrderRow&& row) {
   order.customer_id = std::move(row.customer_id);
   order.customer_email = std::move(row.customer_email);
   order.status = row.status;
+  order.status_reason = std::move(row.status_reason);
   order.total = {row.total_minor, row.currency};
   if (row.shipping_address) order.shipping_address = from_json<Address>(*row.shipping_address);
   order.created_at = row.created_at;
@@ -46,6 +46,10 @@ std::string lowest_id_at(WallTime at) {
   return OrderId(bytes).text();
 }
 
+[[noreturn]] void throw_unknown(const OrderId& id) {
+  throw Error(ErrorCode::not_found, "There is no order " + id.text() + ".").reason("unknown_order");
+}
+
 }  // namespace
 
 std::optional<Order> find(sql::Queries& db, const OrderId& id) {
@@ -56,16 +60,19 @@ std::optional<Order> find(sql::Queries& db, const OrderId& id) {
 
 Order get(sql::Queries& db, const OrderId& id) {
   auto found = find(db, id);
-  if (!found)
-    throw Error(ErrorCode::not_found, "There is no order " + id.text() + ".").reason("unknown_order");
+  if (!found) throw_unknown(id);
   return std::move(*found);
 }
 
 std::vector<OrderEvent> events(sql::Queries& db, const OrderId& id, std::int64_t after) {
   std::vector<OrderEvent> found;
   if (after < 1) {
-    Order placed = get(db, id);
-    placed.status = kInitialStatus;
+    auto row = db.query_one<OrderRow>(ORDER_COLUMNS " where id = $1", id);
+    if (!row) throw_unknown(id);
+    const bool at_once = row->confirmed_at && *row->confirmed_at == row->created_at;
+    Order placed = to_order(db, std::move(*row));
+    placed.status = at_once ? OrderStatus::confirmed : OrderStatus::pending;
+    placed.status_reason.reset();
     placed.updated_at = placed.created_at;
     found.push_back({1, std::string(kPlacedEvent), placed.created_at, to_json(placed)});
   }
@@ -110,9 +117,12 @@ Page<Order> list(sql::Queries& db, const OrderQuery& query) {
 OrderCounts count(sql::Queries& db) {
   return db
       .query_one<OrderCounts>(
-          "select count(*) as orders, coalesce(sum(case when status = 'cancelled' then 1 else 0 end), 0) as "
-          "cancelled "
-          "from orders")
+          "select count(*) as orders,"
+          " coalesce(sum(case when status = 'pending' then 1 else 0 end), 0) as pending,"
+          " coalesce(sum(case when confirmed_at is not null then 1 else 0 end), 0) as confirmed,"
+          " coalesce(sum(case when status = 'rejected' then 1 else 0 end), 0) as rejected,"
+          " coalesce(sum(case when status = 'shipped' then 1 else 0 end), 0) as shipped,"
+          " coalesce(sum(case when status = 'cancelled' then 1 else 0 end), 0) as cancelled from orders")
       .value();
 }
 

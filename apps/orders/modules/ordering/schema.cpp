@@ -39,7 +39,25 @@ create table order_changes(
   primary key (order_id, number)
 ) without rowid;
 )sql",
-           .down_sql = "drop table order_changes; drop table order_lines; drop table orders;"}};
+           .down_sql = "drop table order_changes; drop table order_lines; drop table orders;"},
+          // Most orders end confirmed or, with a checkout, shipped: the index holds the others. Its
+          // condition is a list of the terms that queries have, which is how SQLite knows it fits.
+          {.version = 41,
+           .name = "orders: checkout",
+           .up_sql = R"sql(
+alter table orders add column status_reason text;
+alter table orders add column confirmed_at integer;
+update orders set confirmed_at = created_at;
+drop index orders_not_confirmed;
+create index orders_open on orders(status, id)
+  where status = 'pending' or status = 'rejected' or status = 'cancelled';
+)sql",
+           .down_sql = R"sql(
+drop index orders_open;
+create index orders_not_confirmed on orders(status, id) where status <> 'confirmed';
+alter table orders drop column confirmed_at;
+alter table orders drop column status_reason;
+)sql"}};
 }
 
 }  // namespace holdfast::orders::ordering
