@@ -93,6 +93,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"sql", {"base", "config", "observe", "runtime", "resilience"}},
       {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
+      {"webhooks", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},
   };
   return kArrows;
 }
