@@ -52,7 +52,7 @@ std::string without_comments(const std::string& text) {
 
 std::vector<Source> sources() {
   std::vector<Source> all;
-  for (const char* top : {"src", "apps", "cli", "bench", "examples"}) {
+  for (const char* top : {"src", "apps", "cli", "drills", "bench", "examples"}) {
     const fs::path root = fs::path(HOLDFAST_SOURCE_DIR) / top;
     if (!fs::exists(root)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(root)) {
@@ -177,6 +177,24 @@ TEST(Architecture, ModulesAreEnteredThroughTheirPublicHeader) {
       EXPECT_TRUE(match[2] == module || wiring)
           << path << " includes " << include.name << ": the module " << module
           << " is entered through its public header only (rule 2).";
+    }
+  }
+}
+
+// Rule 2, too. A drill breaks the programs and looks at them from outside; only the command line runs drills.
+TEST(Architecture, DrillsKnowTheProgramsFromOutside) {
+  for (const Source& source : sources()) {
+    const std::string path = source.path.string();
+    for (const Include& include : includes(source)) {
+      if (path.starts_with("drills/")) {
+        EXPECT_TRUE(!include.quoted || include.name.starts_with("drills/") ||
+                    include.name.starts_with("holdfast/"))
+            << path << " includes " << include.name
+            << ": drills use src/ and the binaries, no app's insides.";
+      } else if (include.name.starts_with("drills/")) {
+        EXPECT_TRUE(path.starts_with("cli/"))
+            << path << " includes " << include.name << ": only cli/ and tests use drills/.";
+      }
     }
   }
 }

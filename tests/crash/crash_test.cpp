@@ -7,10 +7,10 @@
 #include <cstdlib>
 #include <iostream>
 
-#include "crash/shop.hpp"
-#include "crash/shoppers.hpp"
+#include "drills/frame/shop.hpp"
+#include "drills/frame/shoppers.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -89,4 +89,4 @@ TEST(Crash, NothingAcknowledgedIsLostOrDoubledByKillsAtRandomMoments) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -9,12 +9,12 @@
 #include <iostream>
 #include <thread>
 
-#include "crash/shop.hpp"
-#include "crash/shoppers.hpp"
-#include "crash/sqlite_file.hpp"
+#include "drills/frame/shop.hpp"
+#include "drills/frame/shoppers.hpp"
+#include "drills/frame/sqlite_file.hpp"
 #include "support/disk_fault.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -191,4 +191,4 @@ TEST_F(WorkerCrashMidMessage, ALateWorkersCompletionChangesNothingAndTheMailIsTh
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

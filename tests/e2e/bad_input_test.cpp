@@ -6,10 +6,10 @@
 #include <fstream>
 #include <thread>
 
-#include "support/raw_connection.hpp"
-#include "support/server_process.hpp"
+#include "drills/frame/raw_connection.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -373,4 +373,4 @@ TEST_F(BadInput, ABatchSaysWhatIsWrongWithEachAndPlacesNothingOfAWrongOne) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

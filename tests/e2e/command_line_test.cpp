@@ -4,9 +4,9 @@
 
 #include <fstream>
 
-#include "support/server_process.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using ::testing::HasSubstr;
@@ -153,4 +153,4 @@ TEST_F(CommandLine, NothingIsColouredWhereNobodyLooks) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

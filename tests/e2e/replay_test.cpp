@@ -6,9 +6,9 @@
 #include <fstream>
 #include <regex>
 
-#include "support/server_process.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -151,4 +151,4 @@ TEST_F(Replay, ImportsProductsDirectlyAndThroughTheApi) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

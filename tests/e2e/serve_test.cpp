@@ -7,9 +7,9 @@
 #include <csignal>
 #include <fstream>
 
-#include "support/server_process.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -131,4 +131,4 @@ TEST(Serve, AnEarlierSchemaIsLeftAloneWhereMigrationsAreOff) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

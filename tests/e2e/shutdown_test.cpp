@@ -8,10 +8,10 @@
 #include <mutex>
 #include <thread>
 
-#include "support/raw_connection.hpp"
-#include "support/server_process.hpp"
+#include "drills/frame/raw_connection.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
@@ -181,4 +181,4 @@ TEST(Shutdown, ASecondSignalEndsItAtOnce) {
 }
 
 }  // namespace
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

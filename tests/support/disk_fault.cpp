@@ -7,7 +7,7 @@
 #include <new>
 #include <stdexcept>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 DiskFault::DiskFault(const std::filesystem::path& file) : file_(file) {
   const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -25,4 +25,4 @@ std::map<std::string, std::string> DiskFault::environment() const {
   return {{"LD_PRELOAD", DISK_FAULT_LIBRARY}, {"DISK_FAULT_PAGE", file_.string()}};
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -14,7 +14,7 @@
 #include <map>
 #include <string>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 enum class DiskState : std::uint32_t {
   works,
@@ -50,4 +50,4 @@ class DiskFault {
   DiskFaultPage* page_ = nullptr;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

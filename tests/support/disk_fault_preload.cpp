@@ -14,8 +14,8 @@
 
 namespace {
 
-using holdfast::testing::DiskFaultPage;
-using holdfast::testing::DiskState;
+using holdfast::drills::DiskFaultPage;
+using holdfast::drills::DiskState;
 
 DiskFaultPage* map_page() {
   const char* const path = std::getenv("DISK_FAULT_PAGE");

@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
-#include "crash/journal.hpp"
-#include "crash/shop.hpp"
-#include "crash/sqlite_file.hpp"
+#include "drills/frame/journal.hpp"
+#include "drills/frame/shop.hpp"
+#include "drills/frame/sqlite_file.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 class Books {
  public:
@@ -36,4 +36,4 @@ class Books {
   std::vector<std::string> faults_;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

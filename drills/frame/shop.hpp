@@ -15,10 +15,10 @@
 #include <string>
 #include <vector>
 
-#include "crash/journal.hpp"
-#include "support/server_process.hpp"
+#include "drills/frame/journal.hpp"
+#include "drills/frame/server_process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 struct ShopOptions {
   std::map<std::string, std::string> environment;  ///< added to the shop's own
@@ -61,4 +61,4 @@ class Shop {
 /// HOLDFAST_SEED where it is set, else a random one; printed either way.
 std::uint64_t test_seed();
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,15 +1,27 @@
-#include "support/server_process.hpp"
+#include "drills/frame/server_process.hpp"
 
+#include <cctype>
 #include <cstdlib>
 #include <stdexcept>
 #include <thread>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
-std::string holdfast_binary() {
-  const char* named = std::getenv("HOLDFAST_BINARY");
-  return named != nullptr ? named : HOLDFAST_BINARY_PATH;
+std::filesystem::path binary(const std::string& name) {
+  std::string variable = name + "_BINARY";
+  for (char& c : variable) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  if (const char* named = std::getenv(variable.c_str())) return named;
+  const auto own = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  for (auto folder = own; folder != folder.parent_path(); folder = folder.parent_path()) {
+    for (const auto& place : {folder / name, folder / "apps" / name / name}) {
+      if (std::filesystem::is_regular_file(place)) return place;
+    }
+  }
+  throw std::runtime_error("there is no program " + name + " beside " + own.string() + "; " + variable +
+                           " can name it");
 }
+
+std::string holdfast_binary() { return binary("holdfast").string(); }
 
 ServerProcess::ServerProcess(ServerProcessOptions options) : options_(std::move(options)) {
   if (options_.start) start();
@@ -61,7 +73,7 @@ ExitStatus ServerProcess::stop(std::chrono::milliseconds at_most) {
 }
 
 Finished ServerProcess::run(std::vector<std::string> arguments, std::chrono::milliseconds at_most) const {
-  return testing::run(process_options(std::move(arguments)), at_most);
+  return drills::run(process_options(std::move(arguments)), at_most);
 }
 
 std::unique_ptr<Process> ServerProcess::spawn(std::vector<std::string> arguments) const {
@@ -76,4 +88,4 @@ std::string ServerProcess::create_key(const std::string& scope) const {
   return text.substr(text.rfind('\n') + 1);
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

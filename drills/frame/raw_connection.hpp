@@ -12,7 +12,7 @@
 #include <string>
 #include <string_view>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 struct RawAnswer {
   int status = 0;       ///< of the first answer; 0: none came
@@ -45,4 +45,4 @@ class RawConnection {
   RawAnswer answer_;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

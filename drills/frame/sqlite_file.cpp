@@ -1,11 +1,11 @@
-#include "crash/sqlite_file.hpp"
+#include "drills/frame/sqlite_file.hpp"
 
 #include <sqlite3.h>
 
 #include <memory>
 #include <stdexcept>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 SqliteFile::SqliteFile(const std::filesystem::path& path) {
   if (::sqlite3_open_v2(path.c_str(), &db_, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK) {
@@ -38,4 +38,4 @@ std::vector<std::vector<std::string>> SqliteFile::rows(const std::string& sql) c
 
 std::string SqliteFile::text(const std::string& sql) const { return rows(sql).at(0).at(0); }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,12 +1,10 @@
-#include "crash/books.hpp"
-
-#include <gtest/gtest.h>
+#include "drills/frame/books.hpp"
 
 #include <set>
 
 #include "holdfast/base/json.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 namespace fs = std::filesystem;
 
@@ -216,4 +214,4 @@ void Books::check_file() {
   if (verdict != "ok") fault("SQLite finds the file damaged: " + verdict);
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

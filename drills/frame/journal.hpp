@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 struct OrderRequest {
   std::string customer;                       ///< and the idempotency key
@@ -64,4 +64,4 @@ class Journal {
 /// The order's id in an order's JSON; empty where it is none.
 std::string order_id(const std::string& order_json);
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 /// Made fresh, removed with all that is in it.
 class TemporaryFolder {
@@ -86,4 +86,4 @@ Finished run(ProcessOptions options, std::chrono::milliseconds at_most = std::ch
 
 std::string read_text(const std::filesystem::path& path);
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -15,12 +15,15 @@
 #include <string>
 #include <vector>
 
-#include "support/http_connection.hpp"
-#include "support/process.hpp"
+#include "drills/frame/http_connection.hpp"
+#include "drills/frame/process.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
-/// build/holdfast: where HOLDFAST_BINARY says, else where it was built with the tests.
+/// Where one of the project's programs is: as <NAME>_BINARY says (HOLDFAST_BINARY), else beside this one
+/// or in a folder above, as in a build tree (build/holdfast, build/apps/paysim/paysim). Throws
+/// std::runtime_error where it is nowhere.
+std::filesystem::path binary(const std::string& name);
 std::string holdfast_binary();
 
 struct ServerProcessOptions {
@@ -70,4 +73,4 @@ class ServerProcess {
   std::uint16_t port_ = 0;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

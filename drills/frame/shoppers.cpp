@@ -1,8 +1,8 @@
-#include "crash/shoppers.hpp"
+#include "drills/frame/shoppers.hpp"
 
 #include <optional>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 using namespace std::chrono_literals;
 
@@ -142,4 +142,4 @@ std::optional<Shoppers::Task> Shoppers::take_again() {
   return task;
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -19,10 +19,10 @@
 #include <thread>
 #include <vector>
 
-#include "crash/journal.hpp"
-#include "crash/shop.hpp"
+#include "drills/frame/journal.hpp"
+#include "drills/frame/shop.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 struct ShoppersOptions {
   std::uint64_t seed = 0;
@@ -70,4 +70,4 @@ class Shoppers {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,8 +1,8 @@
-#include "crash/journal.hpp"
+#include "drills/frame/journal.hpp"
 
 #include <algorithm>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 std::string OrderRequest::body() const {
   std::string text = R"({"customerId":")" + customer + R"(","items":[)";
@@ -64,4 +64,4 @@ std::string order_id(const std::string& order_json) {
   return at == std::string::npos ? std::string() : order_json.substr(at + 1, 30);
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,4 +1,4 @@
-#include "crash/shop.hpp"
+#include "drills/frame/shop.hpp"
 
 #include <unistd.h>
 
@@ -8,9 +8,9 @@
 #include <stdexcept>
 #include <thread>
 
-#include "crash/books.hpp"
+#include "drills/frame/books.hpp"
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
@@ -117,4 +117,4 @@ std::uint64_t test_seed() {
   return seed;
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

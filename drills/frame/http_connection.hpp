@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 /// No (whole) answer came: refused, closed, reset, or too slow. Whether the request was acted on is not
 /// known.
@@ -76,4 +76,4 @@ class HttpConnection {
   std::string received_;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,4 +1,4 @@
-#include "support/raw_connection.hpp"
+#include "drills/frame/raw_connection.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 RawConnection::RawConnection(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   const timeval patience{.tv_sec = 10, .tv_usec = 0};
@@ -77,4 +77,4 @@ RawAnswer RawConnection::receive(std::chrono::milliseconds quiet) {
   return answer_;
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

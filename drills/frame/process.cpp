@@ -1,4 +1,4 @@
-#include "support/process.hpp"
+#include "drills/frame/process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +16,7 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 namespace {
 
@@ -46,7 +46,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 }  // namespace
 
 TemporaryFolder::TemporaryFolder(const std::filesystem::path& under) {
-  std::string pattern = (under / "holdfast-test-XXXXXX").string();
+  std::string pattern = (under / "holdfast-XXXXXX").string();
   if (::mkdtemp(pattern.data()) == nullptr) fail("making a temporary folder");
   path_ = pattern;
 }
@@ -145,4 +145,4 @@ std::string read_text(const std::filesystem::path& path) {
   return text.str();
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -14,7 +14,7 @@
 
 struct sqlite3;
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 class SqliteFile {
  public:
@@ -32,4 +32,4 @@ class SqliteFile {
   sqlite3* db_ = nullptr;
 };
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills

@@ -1,4 +1,4 @@
-#include "support/http_connection.hpp"
+#include "drills/frame/http_connection.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace holdfast::testing {
+namespace holdfast::drills {
 
 namespace {
 
@@ -134,4 +134,4 @@ HttpAnswer HttpConnection::receive(std::string_view method) {
   return answer;
 }
 
-}  // namespace holdfast::testing
+}  // namespace holdfast::drills
