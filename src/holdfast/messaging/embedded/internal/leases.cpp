@@ -4,6 +4,7 @@
 
 #include "holdfast/base/fault.hpp"
 #include "holdfast/base/reflect.hpp"
+#include "holdfast/runtime/process_mark.hpp"
 
 namespace holdfast::messaging::embedded {
 
@@ -46,6 +47,20 @@ void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_a
 void forget_workers(sql::Transaction& tx, WallTime before) {
   if (tx.execute("delete from outbox_workers where expires_at < $1", before) > 0)
     tx.execute("delete from outbox_members where worker not in (select worker from outbox_workers)");
+}
+
+std::size_t release_ended(sql::Transaction& tx, std::string_view worker) {
+  std::vector<std::string> ended;
+  tx.for_each<std::string>(
+      "select worker from outbox_workers where worker <> $1",
+      [&](std::string&& other) {
+        const std::size_t dot = other.find('.');
+        if (dot != std::string::npos && runtime::process_gone(std::string_view(other).substr(dot + 1)))
+          ended.push_back(std::move(other));
+      },
+      worker);
+  for (const std::string& one : ended) leave(tx, one);
+  return ended.size();
 }
 
 void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,

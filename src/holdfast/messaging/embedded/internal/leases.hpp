@@ -58,6 +58,9 @@ void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::s
 void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at);
 /// Forgets workers whose heartbeat ended before `before`.
 void forget_workers(sql::Transaction& tx, WallTime before);
+/// Releases what the others own whose processes are known to have ended: nobody waits for their leases to
+/// expire. How many there were.
+std::size_t release_ended(sql::Transaction& tx, std::string_view worker);
 /// Releases what `worker` owns according to the database but does not serve: what it lost hold of while it
 /// could not reach the database. `serving` are the buckets it does serve.
 void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "holdfast/runtime/process_mark.hpp"
+
 namespace holdfast::messaging::embedded {
 
 WorkerState::WorkerState(runtime::Runtime& the_runtime, sql::Database& the_database, Outbox& the_outbox,
@@ -13,7 +15,7 @@ WorkerState::WorkerState(runtime::Runtime& the_runtime, sql::Database& the_datab
       logger(std::move(the_logger)),
       options(the_options),
       ids(the_runtime.clock(), the_runtime.random()),
-      name(ids.make<Id<"wrk">>().text()) {}
+      name(ids.make<Id<"wrk">>().text() + "." + runtime::process_mark()) {}
 
 GroupMetrics::GroupMetrics(observe::Metrics& metrics, const std::string& group)
     : handled(metrics.counter("holdfast_messaging_handled_total", "Messages handled, effects recorded.",
