@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <span>
+#include <type_traits>
 
 #include "holdfast/base/error.hpp"
 
@@ -24,17 +25,25 @@ bool fit_for_a_header(std::string_view name) noexcept {
   });
 }
 
+constexpr unsigned kHashBits = 58;  // the bits above name the policy, by which a state is read
+static_assert(RateLimiter::kMostPolicies == std::size_t{1} << (64 - kHashBits));
+
+using State = std::atomic<std::int64_t>;
+static_assert(std::is_same_v<State, TokenRate::State> && std::is_same_v<State, FixedWindowRate::State> &&
+              std::is_same_v<State, SlidingCounterRate::State>);
+
 }  // namespace
 
 /// One cache line of hashes, one of states. Hash 0 is an empty place.
 struct alignas(64) RateLimiter::Set {
   std::array<std::uint64_t, kWays> keys{};
-  std::array<TokenRate::State, kWays> states{};
+  std::array<State, kWays> states{};
 };
 
 RateLimiter::RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions options, Random& random)
     : policies_(std::move(policies)) {
-  if (policies_.empty()) throw Error(ErrorCode::invalid_argument, "A rate limiter needs a policy.");
+  if (policies_.empty() || policies_.size() > kMostPolicies)
+    throw Error(ErrorCode::invalid_argument, "A rate limiter needs 1 to 64 policies.");
   for (const RatePolicy& policy : policies_) {
     if (!fit_for_a_header(policy.name)) {
       throw Error(ErrorCode::invalid_argument,
@@ -45,7 +54,11 @@ RateLimiter::RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions op
       throw Error(ErrorCode::invalid_argument,
                   fmt::format("Two rate limit policies are called \"{}\".", policy.name));
     }
-    rates_.emplace_back(policy.rate);
+    switch (policy.algorithm) {
+      case RateAlgorithm::token_bucket: rates_.emplace_back(TokenRate(policy.rate)); break;
+      case RateAlgorithm::fixed_window: rates_.emplace_back(FixedWindowRate(policy.rate)); break;
+      case RateAlgorithm::sliding_counter: rates_.emplace_back(SlidingCounterRate(policy.rate)); break;
+    }
   }
   sets_count_ = std::bit_ceil(std::max<std::size_t>(1, (options.max_keys + kWays - 1) / kWays));
   sets_ = std::make_unique<Set[]>(sets_count_);
@@ -57,7 +70,19 @@ RateLimiter::~RateLimiter() = default;
 std::uint64_t RateLimiter::hash(std::size_t policy, std::string_view key) const noexcept {
   // A secret a policy, so that one client has a bucket in each.
   const std::uint64_t value = siphash({.low = secret_.low ^ policy, .high = secret_.high}, key);
-  return value == 0 ? 1 : value;
+  const std::uint64_t kept = value & ((std::uint64_t{1} << kHashBits) - 1);
+  return std::uint64_t{policy} << kHashBits | (kept == 0 ? 1 : kept);
+}
+
+std::int64_t RateLimiter::full_at(std::uint64_t hashed, std::int64_t state, Instant now) const noexcept {
+  return std::visit(
+      [&](const auto& rate) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(rate)>, TokenRate>)
+          return state;
+        else
+          return rate.full_at(state, now);
+      },
+      rates_[hashed >> kHashBits]);
 }
 
 RateDecision RateLimiter::try_acquire(std::size_t index, std::string_view key, Instant now,
@@ -70,21 +95,28 @@ RateDecision RateLimiter::try_acquire(std::size_t index, std::string_view key, I
   while (way < kWays && set.keys[way] != hashed) ++way;
   if (way == kWays) {
     way = 0;
+    std::int64_t earliest = kNever.time_since_epoch().count();  // at which a client's limit is full again
     for (std::size_t other = 0; other < kWays; ++other) {
       if (set.keys[other] == 0) {
         way = other;
+        earliest = 0;
         break;
       }
-      if (set.states[other].load(std::memory_order_relaxed) < set.states[way].load(std::memory_order_relaxed))
+      const std::int64_t full =
+          full_at(set.keys[other], set.states[other].load(std::memory_order_relaxed), now);
+      if (full < earliest) {
         way = other;
+        earliest = full;
+      }
     }
-    const bool busy = set.keys[way] != 0 &&
-                      set.states[way].load(std::memory_order_relaxed) > now.time_since_epoch().count();
+    const bool busy = earliest > now.time_since_epoch().count();
     if (busy) forgotten_.fetch_add(1, std::memory_order_relaxed);
     set.keys[way] = hashed;
-    set.states[way].store(TokenRate::kFull, std::memory_order_relaxed);
+    set.states[way].store(std::visit([](const auto& rate) { return rate.kFull; }, rates_[index]),
+                          std::memory_order_relaxed);
   }
-  return rates_[index].try_acquire(set.states[way], now, count);
+  return std::visit([&](const auto& rate) { return rate.try_acquire(set.states[way], now, count); },
+                    rates_[index]);
 }
 
 std::optional<std::size_t> RateLimiter::find_policy(std::string_view name) const noexcept {

@@ -1,4 +1,4 @@
-// A token bucket for each client (an API key, an address, any string), of one of several named policies.
+// A rate limit for each client (an API key, an address, any string), of one of several named policies.
 // Holds a bounded number of clients and allocates nothing after it is made.
 //
 //   RateLimiter limiter({{.name = "default", .rate = {.requests = 100, .window = 1min}}}, {}, random);
@@ -6,7 +6,7 @@
 //   for (const auto& [name, value] : rate_limit_headers(limiter.policy(0), decision)) response.set(name,
 //   value);
 //
-// A bucket that has become full again says nothing, so dropping it loses nothing: those go first. Only
+// A limit that has become full again says nothing, so dropping it loses nothing: those go first. Only
 // when all of a client's eight places hold busy clients is the least busy one forgotten, and counted.
 // Clients are told apart by a keyed 64-bit hash (SipHash-2-4): nobody can aim at another's place.
 // Thread-safety: any thread.
@@ -21,17 +21,27 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "holdfast/base/describe.hpp"
 #include "holdfast/base/random.hpp"
+#include "holdfast/resilience/fixed_window.hpp"
 #include "holdfast/resilience/siphash.hpp"
+#include "holdfast/resilience/sliding_counter.hpp"
 #include "holdfast/resilience/token_bucket.hpp"
 
 namespace holdfast::resilience {
 
+/// How a policy counts; docs/resilience.md compares them. What keeps more than one number a client
+/// (sliding_log.hpp) is not among them.
+enum class RateAlgorithm : std::uint8_t { token_bucket, fixed_window, sliding_counter };
+HOLDFAST_DESCRIBE_ENUM(RateAlgorithm, token_bucket, fixed_window, sliding_counter)
+
 struct RatePolicy {
   std::string name = "default";  ///< in headers and metrics: letters, digits, '-', '_', '.'
-  RateOptions rate;
+  RateOptions rate;              ///< `burst` is the token bucket's alone
+  RateAlgorithm algorithm = RateAlgorithm::token_bucket;
 };
 
 struct RateLimiterOptions {
@@ -40,13 +50,16 @@ struct RateLimiterOptions {
 
 class RateLimiter {
  public:
-  /// Throws Error(invalid_argument) without policies, for a name taken twice, or as TokenRate does.
+  static constexpr std::size_t kMostPolicies = 64;
+
+  /// Throws Error(invalid_argument) without policies or with too many, for a name taken twice, or as
+  /// TokenRate, FixedWindowRate and SlidingCounterRate do.
   RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions options, Random& random);
   ~RateLimiter();
   RateLimiter(const RateLimiter&) = delete;
   RateLimiter& operator=(const RateLimiter&) = delete;
 
-  /// Takes `count` tokens of `key`'s bucket under the policy at `index` (as given; must exist).
+  /// Takes `count` of what `key` may have under the policy at `index` (as given; must exist).
   RateDecision try_acquire(std::size_t index, std::string_view key, Instant now,
                            std::uint64_t count = 1) noexcept;
 
@@ -63,10 +76,13 @@ class RateLimiter {
   static constexpr std::size_t kLocks = 64;
   struct Set;
 
+  using Rate = std::variant<TokenRate, FixedWindowRate, SlidingCounterRate>;
+
   std::uint64_t hash(std::size_t policy, std::string_view key) const noexcept;
+  std::int64_t full_at(std::uint64_t hashed, std::int64_t state, Instant now) const noexcept;
 
   std::vector<RatePolicy> policies_;
-  std::vector<TokenRate> rates_;
+  std::vector<Rate> rates_;
   std::size_t sets_count_;
   std::unique_ptr<Set[]> sets_;
   std::array<std::mutex, kLocks> locks_;

@@ -85,6 +85,47 @@ TEST(RateLimiter, CountsExactlyUnderThreads) {
   EXPECT_EQ(allowed, 2000);
 }
 
+TEST(RateLimiter, CountsInTheWayThePolicySays) {
+  SeededRandom random(5);
+  const RateOptions rate{.requests = 10, .window = 1s};
+  RateLimiter limiter({{.name = "bucket", .rate = rate},
+                       {.name = "window", .rate = rate, .algorithm = RateAlgorithm::fixed_window},
+                       {.name = "counter", .rate = rate, .algorithm = RateAlgorithm::sliding_counter}},
+                      {}, random);
+  const auto passed_at = [&](std::size_t policy, Instant at) {
+    int passed = 0;
+    for (int i = 0; i < 20; ++i) passed += limiter.try_acquire(policy, "ann", at).allowed ? 1 : 0;
+    return passed;
+  };
+  for (std::size_t policy = 0; policy < 3; ++policy) EXPECT_EQ(passed_at(policy, kNow - 1ns), 10) << policy;
+  EXPECT_EQ(passed_at(0, kNow), 0);
+  EXPECT_EQ(passed_at(1, kNow), 10) << "a new window";
+  EXPECT_EQ(passed_at(2, kNow), 0);
+  for (std::size_t policy = 0; policy < 3; policy += 2)
+    EXPECT_EQ(passed_at(policy, kNow + 500ms), 5) << policy;
+  EXPECT_EQ(passed_at(1, kNow + 500ms), 0);
+}
+
+TEST(RateLimiter, PoliciesThatCountDifferentlyShareTheStoreFairly) {
+  SeededRandom random(6);
+  RateLimiter limiter(
+      {{.name = "bucket", .rate = {.requests = 1, .window = 1s}},
+       {.name = "window", .rate = {.requests = 1, .window = 1s}, .algorithm = RateAlgorithm::fixed_window},
+       {.name = "counter",
+        .rate = {.requests = 1, .window = 1s},
+        .algorithm = RateAlgorithm::sliding_counter}},
+      {.max_keys = 64}, random);
+  Instant now = kNow;
+  for (int i = 0; i < 10'000; ++i) {
+    now += 2s;  // visitors of before are idle again, and so give up their places first
+    limiter.try_acquire(static_cast<std::size_t>(i % 3), "visitor" + std::to_string(i), now);
+    for (std::size_t policy = 0; policy < 3; ++policy) limiter.try_acquire(policy, "busy", now);
+    for (std::size_t policy = 0; policy < 3; ++policy)
+      ASSERT_FALSE(limiter.try_acquire(policy, "busy", now).allowed) << i;
+  }
+  EXPECT_EQ(limiter.forgotten(), 0u);
+}
+
 TEST(RateLimiter, RefusesPoliciesThatCanNotBeTold) {
   SeededRandom random(1);
   EXPECT_THROW(RateLimiter({}, {}, random), Error);
