@@ -1,0 +1,67 @@
+#include "orders/modules/payments/payments.hpp"
+
+namespace holdfast::orders::payments {
+
+// What is written in the ledger stays: the triggers see to it on SQLite. On PostgreSQL the same is
+//   create function ledger_is_append_only() returns trigger language plpgsql as
+//     $$ begin raise exception 'ledger_entries is append-only'; end $$;
+//   create trigger ledger_entries_stay before update or delete on ledger_entries
+//     for each statement execute function ledger_is_append_only();
+// Nearly every payment ends captured, so the indexes by what is open hold only the others.
+std::vector<sql::Migration> migrations() {
+  return {{.version = 60,
+           .name = "payments",
+           .up_sql = R"sql(
+create table payments(
+  id text not null primary key,
+  order_id text not null unique,
+  state text not null,
+  settled_state text not null,
+  amount_minor integer not null check (amount_minor > 0),
+  captured_minor integer not null default 0 check (captured_minor >= 0),
+  refunded_minor integer not null default 0 check (refunded_minor >= 0),
+  currency text not null,
+  method text not null,
+  provider text not null,
+  provider_ref text,
+  authorize_key text not null,
+  open_operation text,
+  decline_reason text,
+  action_url text,
+  unknown_since integer,
+  version integer not null,
+  created_at integer not null,
+  updated_at integer not null
+);
+create unique index payments_by_ref on payments(provider_ref) where provider_ref is not null;
+create index payments_open on payments(updated_at)
+  where state in ('unknown', 'refund_unknown', 'action_required', 'processing', 'refunding');
+create table payment_events(
+  id text not null primary key,
+  outcome text not null,
+  received_at integer not null
+) without rowid;
+create index payment_events_by_age on payment_events(received_at);
+create table ledger_entries(
+  transaction_id text not null,
+  position integer not null,
+  order_id text not null,
+  kind text not null,
+  account text not null,
+  amount_minor integer not null check (amount_minor <> 0),
+  currency text not null,
+  at integer not null,
+  primary key (transaction_id, position)
+) without rowid;
+create index ledger_entries_by_order on ledger_entries(order_id, at);
+create trigger ledger_entries_stay before update on ledger_entries begin
+  select raise(abort, 'ledger_entries is append-only');
+end;
+create trigger ledger_entries_remain before delete on ledger_entries begin
+  select raise(abort, 'ledger_entries is append-only');
+end;
+)sql",
+           .down_sql = "drop table ledger_entries; drop table payment_events; drop table payments;"}};
+}
+
+}  // namespace holdfast::orders::payments
