@@ -55,6 +55,12 @@ Response Response::streamed(int status, std::string_view content_type, Stream st
   return response;
 }
 
+Response Response::dropped() {
+  Response response;
+  response.drop_connection = true;
+  return response;
+}
+
 Response& Response::set(std::string_view name, std::string_view value) & {
   const auto same = [&](const ResponseHeader& header) { return equal_ignoring_case(header.name, name); };
   const auto first = std::find_if(headers.begin(), headers.end(), same);

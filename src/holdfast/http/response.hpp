@@ -53,6 +53,9 @@ class Response {
   bool endless = false;
   /// Close the connection after this response.
   bool close = false;
+  /// Nothing of this response is sent: the connection is closed at once, as by a process that died.
+  /// For simulators and for clients that deserve no answer.
+  bool drop_connection = false;
 
   Response() = default;
   explicit Response(int status) : status(status) {}
@@ -62,6 +65,7 @@ class Response {
   static Response html(int status, std::string body);
   static Response of(int status, std::string_view content_type, std::string body);
   static Response streamed(int status, std::string_view content_type, Stream stream);
+  static Response dropped();  ///< see drop_connection
 
   /// Sets a header, replacing those of that name. Carriage returns and line feeds in `value` become
   /// spaces: a value can't end a header.

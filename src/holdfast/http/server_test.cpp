@@ -112,6 +112,24 @@ TEST(Server, SendsAnAnswerAlthoughALaterPipelinedRequestWaits) {
   EXPECT_EQ(body_of(client.response()), "held");
 }
 
+TEST(Server, DropsAConnectionWithoutAnAnswerWhereAHandlerSaysSo) {
+  Router router = echo_router();
+  int served = 0;
+  router.get("/dropped", [&](const Context&, Request&) {
+    ++served;
+    return Response::dropped();
+  });
+  TestServer server(std::move(router));
+  RawClient client(server.port());
+  client.send(get("/hello") + get("/dropped") + get("/hello"));
+  const std::string all = client.all();
+  EXPECT_EQ(all.find("HTTP/1.1", 1), std::string::npos) << "one answer at most, that before it: " << all;
+  EXPECT_EQ(served, 1);
+  RawClient next(server.port());
+  next.send(get("/hello"));
+  EXPECT_EQ(status_of(next.response()), 200) << "and service goes on";
+}
+
 TEST(Server, ServesManyPipelinedRequestsSentInSmallCuts) {
   TestServer server(echo_router());
   RawClient client(server.port());

@@ -45,6 +45,7 @@ void Connection::serve_one() {
 
   Response response = answer(ctx);
   x.request.body_reader = nullptr;
+  if (response.drop_connection) close();
   const bool has_stream = response.stream && x.request.method != Method::head && !bodyless(response.status);
   bool closing = must_close(response) || (has_stream && !x.request.http_1_1);
   if (phase_ != Phase::closed) {
