@@ -99,7 +99,11 @@ drop table outbox;
 }  // namespace
 
 std::vector<sql::Migration> migrations() {
-  return {{.version = kFirstMigration, .name = "messaging", .up_sql = kUp, .down_sql = kDown}};
+  return {{.version = kFirstMigration, .name = "messaging", .up_sql = kUp, .down_sql = kDown},
+          {.version = kFirstMigration + 1,
+           .name = "messaging: workers that ended",
+           .up_sql = "alter table outbox_leases add column crashes integer not null default 0;",
+           .down_sql = "alter table outbox_leases drop column crashes;"}};
 }
 
 }  // namespace holdfast::messaging

@@ -1,6 +1,8 @@
 // Several processes on one database: shares, takeover, fences, kill -9.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -231,8 +233,8 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
     for (int n = 0; n < kMessages; ++n)
       publish(ctx, node, "key" + std::to_string(n % 12), std::to_string(n / 12));
   });
-  // A commit takes at most a batch of each of the 12 keys, so that the later ones are killed after one.
-  for (const int calls : {1, 2, 7, 21, 61, 21, 50}) {
+  // After three of them messages are handled one by one, so that the later ones are killed between commits.
+  for (const int calls : {1, 2, 7, 13, 20, 21}) {
     EXPECT_EXIT(handle_until_killed(file, calls), ::testing::KilledBySignal(SIGKILL), "");
   }
   in_process([&](const Context& ctx, Node& node) {
@@ -257,6 +259,80 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
       EXPECT_THAT(payloads, ElementsAre("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")) << key;
   });
 }
+
+/// A process that handles messages until one called "poison" ends it, or until `expected` are handled.
+[[noreturn]] void handle_until_poisoned(const std::filesystem::path& file, bool transactionally,
+                                        std::int64_t expected) {
+  SystemClock clock;
+  SystemRandom random;
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  bool done = false;
+  runtime.run([&](const Context& ctx) {
+    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
+              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    const auto handle = [](sql::Transaction& tx, const Message& message) {
+      if (message.payload == "poison") ::raise(SIGKILL);
+      tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+    };
+    SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    options.batch = 4;
+    options.max_attempts = 3;
+    options.backoff = {.base = 1ms, .cap = 2ms};
+    if (transactionally) {
+      node.broker->subscribe(options, transactional([&](const Context&, sql::Transaction& tx,
+                                                        const Message& message) { handle(tx, message); }));
+    } else {
+      node.broker->subscribe(options, external([&](const Context& own, const Message& message) {
+                               node.db->transact(own, [&](sql::Transaction& tx) { handle(tx, message); });
+                             }));
+    }
+    node.broker->start(ctx);
+    const auto settled = [&] {
+      return node.db->query_value<std::int64_t>(ctx, "select count(distinct payload) from effects") >=
+                 expected &&
+             node.db->query_value<std::int64_t>(ctx, "select count(*) from dead_letters") >= 2;
+    };
+    done = eventually(ctx, settled);
+    node.broker->stop(ctx.with_timeout(5s));
+  });
+  std::exit(done ? 0 : 1);
+}
+
+class PoisonThatEndsTheProcess : public BrokerProcesses, public ::testing::WithParamInterface<bool> {};
+
+TEST_P(PoisonThatEndsTheProcess, BecomesADeadLetterAndTheOthersAreHandled) {
+  const std::filesystem::path file = folder_.path() / "test.db";
+  constexpr std::int64_t kGood = 20;
+  runtime::Runtime runtime({.loops = 1}, clock_, random_);
+  runtime.run([&](const Context& ctx) {
+    {
+      Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+      sql::Migrator(*node.db, migrations()).up(ctx);
+      node.db->transact(ctx, [](sql::Transaction& tx) {
+        tx.execute_script("create table effects(n integer primary key, key text, payload text)");
+      });
+      for (int n = 0; n < kGood; ++n) {
+        if (n == 3 || n == 11) publish(ctx, node, "bad" + std::to_string(n), "poison");
+        publish(ctx, node, "key" + std::to_string(n % 4), std::to_string(n));
+      }
+    }
+    runtime::sleep_for(ctx, 1ms);
+  });
+  int ended = 0;
+  for (bool done = false; !done; ++ended) {
+    ASSERT_LT(ended, 40) << "it ends one process after the other";
+    const pid_t child = ::fork();
+    if (child == 0) handle_until_poisoned(file, GetParam(), kGood);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    ASSERT_TRUE(done || WIFSIGNALED(status)) << status;
+  }
+  std::printf("%d processes until both poisons were dead letters\n", ended);
+}
+
+INSTANTIATE_TEST_SUITE_P(Handlers, PoisonThatEndsTheProcess, ::testing::Bool(),
+                         [](const auto& kind) { return kind.param ? "InTransaction" : "Outside"; });
 
 }  // namespace
 }  // namespace holdfast::messaging

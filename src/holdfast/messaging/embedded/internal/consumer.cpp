@@ -11,6 +11,9 @@ namespace holdfast::messaging::embedded {
 namespace {
 
 constexpr std::size_t kReadBatch = 512;  ///< messages a read
+/// So many workers in a row ended over a bucket without progress: is it a message of it that ends them?
+constexpr std::int64_t kSuspectAfter = 3;
+constexpr Duration kCalm = std::chrono::minutes(1);
 
 std::optional<WallTime> earliest(const std::map<std::string, WallTime, std::less<>>& parked) {
   std::optional<WallTime> found;
@@ -151,8 +154,15 @@ void Consumer::give(const TakenLease& lease, std::vector<ParkedKey> parked, std:
   place = std::make_unique<Bucket>(lease, worker_.cancellation.token());
   for (ParkedKey& key : parked) place->parked.emplace(std::move(key.key), key.due);
   place->parked_rows = parked_rows;
+  if (lease.crashes >= kSuspectAfter) {
+    place->suspect_until = worker_.clock().now() + calm();
+    worker_.logger.warn("workers end while they handle a bucket; its messages are handled one by one",
+                        {{"group", options_.group}, {"bucket", lease.bucket}, {"ended", lease.crashes}});
+  }
   place->next_due = earliest(place->parked);
 }
+
+Duration Consumer::calm() const noexcept { return kCalm + 2 * options_.backoff.cap; }
 
 void Consumer::lose(int bucket) {
   auto& place = buckets_[static_cast<std::size_t>(bucket)];

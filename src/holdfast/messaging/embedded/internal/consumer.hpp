@@ -64,6 +64,9 @@ class Consumer {
   std::vector<Cohort> idle_progress() const;
   void idle_progress_recorded(const std::vector<Cohort>& cohorts);
   void export_gauges() const;
+  /// A worker that has lived for so long was not ended by a message of this group: longer than any message
+  /// waits for its next attempt.
+  Duration calm() const noexcept;
 
  private:
   struct Bucket {
@@ -76,6 +79,8 @@ class Consumer {
     std::int64_t parked_rows = 0;
     std::optional<WallTime> next_due;  // the earliest of `parked`
     std::uint32_t store_failures = 0;  // in a row
+    // Until then its messages are handled alone, each attempt written down before it is made.
+    std::optional<Instant> suspect_until;
     bool busy = false;
     bool queued = false;  // in ready_
     bool lost = false;
@@ -84,6 +89,8 @@ class Consumer {
 
     Bucket(const TakenLease& taken, const runtime::CancellationToken& parent)
         : lease(taken), read_to(taken.position), handled_to(taken.position), cancellation(parent) {}
+
+    bool suspect(Instant now) const noexcept { return suspect_until && now < *suspect_until; }
   };
 
   // Reading ahead.
@@ -104,7 +111,10 @@ class Consumer {
   void make_ready(Bucket& bucket);
   Bucket* take_ready() noexcept;
   void serve(const Context& ctx, Bucket& bucket);
-  std::vector<Item> take_items(const Context& ctx, Bucket& bucket);
+  void serve_suspect(const Context& ctx, Bucket& bucket);
+  std::vector<Item> take_items(const Context& ctx, Bucket& bucket, std::size_t most);
+  void handle(const Context& ctx, Bucket& bucket, std::vector<Item>& items);
+  bool count_attempt(const Context& ctx, Bucket& bucket, Item& item);
   void put_back(Bucket& bucket, std::vector<Item>&& items, const std::vector<Result>& results);
   void handle_in_transaction(const Context& ctx, Bucket& bucket, std::vector<Item>& items);
   void handle_outside(const Context& ctx, Bucket& bucket, std::vector<Item>& items);

@@ -1,5 +1,6 @@
 // The handling half of Consumer: batches of one bucket through the handler, and what became of them.
 #include <algorithm>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,7 @@ namespace holdfast::messaging::embedded {
 namespace {
 
 constexpr std::size_t kMaxErrorBytes = 2000;
+constexpr std::string_view kEndedMeanwhile = "The process ended during this attempt.";
 constexpr Duration kStoreTimeout = std::chrono::seconds(10);  ///< one try of recording
 constexpr resilience::BackoffOptions kStoreBackoff{.base = std::chrono::milliseconds(50),
                                                    .cap = std::chrono::seconds(2),
@@ -114,8 +116,24 @@ Consumer::Bucket* Consumer::take_ready() noexcept {
 
 void Consumer::serve(const Context& ctx, Bucket& bucket) {
   if (worker_.lapsed()) return lose(bucket.lease.bucket);
-  std::vector<Item> items = take_items(ctx, bucket);
+  if (bucket.suspect(worker_.clock().now())) return serve_suspect(ctx, bucket);
+  std::vector<Item> items = take_items(ctx, bucket, options_.batch);
+  if (!items.empty()) handle(ctx, bucket, items);
+}
+
+/// Whether a handler ends its process shows only afterwards, when nobody is left to write it down: so it is
+/// written down before. Alone, since all that ran beside it would be blamed as well.
+void Consumer::serve_suspect(const Context& ctx, Bucket& bucket) {
+  const runtime::Permit alone(worker_.suspects, ctx, "waiting to handle a suspect message");
+  if (bucket.lost || bucket.releasing || worker_.stopping) return;
+  std::vector<Item> items = take_items(ctx, bucket, 1);
   if (items.empty()) return;
+  // One whose key waits for an earlier message is not handled now, only parked behind it.
+  const bool behind = !items.front().parked && bucket.parked.contains(items.front().message.key);
+  if (behind || count_attempt(ctx, bucket, items.front())) handle(ctx, bucket, items);
+}
+
+void Consumer::handle(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
   if (std::holds_alternative<TransactionalHandler>(handler_)) {
     handle_in_transaction(ctx, bucket, items);
   } else {
@@ -123,8 +141,8 @@ void Consumer::serve(const Context& ctx, Bucket& bucket) {
   }
 }
 
-/// One parked message that is due, or else a batch of the queue.
-std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket) {
+/// One parked message that is due, or else up to `most` of the queue.
+std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket, std::size_t most) {
   std::vector<Item> items;
   const WallTime now = worker_.wall_now();
   if (bucket.next_due && *bucket.next_due <= now) {
@@ -141,11 +159,42 @@ std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket) {
     set_due(bucket, key, first ? std::optional(at) : std::nullopt);
   }
   if (bucket.parked_rows >= static_cast<std::int64_t>(options_.max_parked_per_bucket)) return items;
-  while (!bucket.queue.empty() && items.size() < options_.batch) {
+  while (!bucket.queue.empty() && items.size() < most) {
     items.push_back({.message = std::move(bucket.queue.front())});
     bucket.queue.pop_front();
   }
   return items;
+}
+
+/// Writes the attempt down as failed before it is made: should it end the process, it counts. False where
+/// it would be one too many: the message has become a dead letter.
+bool Consumer::count_attempt(const Context& ctx, Bucket& bucket, Item& item) {
+  const Lease lease = lease_of(bucket);
+  const std::vector<Result> presumed{{.outcome = Outcome::failed, .error = std::string(kEndedMeanwhile)}};
+  // One that ended the process in its last attempt was written down as failed before: this comes after.
+  const bool one_too_many = item.parked && item.message.attempt > options_.max_attempts;
+  Recorded recorded;
+  try {
+    recorded = worker_.database.transact(
+        ctx.with_timeout(kStoreTimeout), "begin an attempt", [&](sql::Transaction& tx) {
+          if (worker_.abandoned) throw Error(ErrorCode::cancelled, "The worker was abandoned.");
+          advance(tx, lease, item.parked ? 0 : item.message.position);
+          RecordSettings settings = record_settings();
+          if (!one_too_many) settings.max_attempts = std::numeric_limits<int>::max();
+          return record(tx, lease, {item}, presumed, settings, worker_.wall_now());
+        });
+  } catch (const FenceRefused&) {
+    refused(bucket);
+    return false;
+  } catch (...) {
+    if (!item.parked) bucket.queue.push_front(std::move(item.message));
+    throw;
+  }
+  if (!one_too_many) recorded.retried = 0;  // it has not failed yet
+  apply(bucket, {item},
+        one_too_many ? presumed : std::vector<Result>{{.outcome = Outcome::behind, .error = {}}}, recorded);
+  item.parked = true;
+  return !one_too_many;
 }
 
 void Consumer::put_back(Bucket& bucket, std::vector<Item>&& items, const std::vector<Result>& results) {

@@ -59,8 +59,16 @@ std::size_t release_ended(sql::Transaction& tx, std::string_view worker) {
           ended.push_back(std::move(other));
       },
       worker);
-  for (const std::string& one : ended) leave(tx, one);
+  for (const std::string& one : ended) {
+    tx.execute("update outbox_leases set crashes = crashes + 1 where owner = $1", one);
+    leave(tx, one);
+  }
   return ended.size();
+}
+
+void forget_crashes(sql::Transaction& tx, std::string_view group, std::string_view worker) {
+  tx.execute("update outbox_leases set crashes = 0 where group_name = $1 and owner = $2 and crashes > 0",
+             group, worker);
 }
 
 void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,
@@ -104,19 +112,23 @@ Shares shares(sql::Queries& queries, std::string_view group, std::string_view wo
 std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group, std::string_view worker,
                                     std::int64_t most, BucketMask except, WallTime now) {
   std::vector<TakenLease> taken;
-  using Row = std::tuple<int, std::int64_t, std::int64_t>;
+  using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t>;
   tx.for_each<Row>(
-      "select bucket, fence, position from outbox_leases where group_name = $1 and (($2 >> bucket) & 1) = 0 "
+      "select bucket, fence, position, crashes + case when owner is null then 0 else 1 end from "
+      "outbox_leases where group_name = $1 and (($2 >> bucket) & 1) = 0 "
       "and (owner is null or owner not in (select worker from outbox_workers where expires_at > $3)) "
       "order by bucket limit $4",
       [&](Row&& row) {
-        taken.push_back(
-            {.bucket = std::get<0>(row), .fence = std::get<1>(row) + 1, .position = std::get<2>(row)});
+        taken.push_back({.bucket = std::get<0>(row),
+                         .fence = std::get<1>(row) + 1,
+                         .position = std::get<2>(row),
+                         .crashes = std::get<3>(row)});
       },
       group, static_cast<std::int64_t>(except), now, most);
   for (const TakenLease& lease : taken) {
-    tx.execute("update outbox_leases set owner = $3, fence = $4 where group_name = $1 and bucket = $2", group,
-               lease.bucket, worker, lease.fence);
+    tx.execute(
+        "update outbox_leases set owner = $3, fence = $4, crashes = $5 where group_name = $1 and bucket = $2",
+        group, lease.bucket, worker, lease.fence, lease.crashes);
   }
   HOLDFAST_FAULT("messaging.after_take");
   return taken;

@@ -29,6 +29,8 @@ struct TakenLease {
   int bucket = 0;
   std::int64_t fence = 0;
   std::int64_t position = 0;
+  /// How many owners in a row ended, or fell silent, before forget_crashes().
+  std::int64_t crashes = 0;
 };
 
 struct HeldLease {
@@ -58,6 +60,8 @@ void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::s
 void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at);
 /// Forgets workers whose heartbeat ended before `before`.
 void forget_workers(sql::Transaction& tx, WallTime before);
+/// `worker` has served the group for long enough that its messages can't be what ends workers.
+void forget_crashes(sql::Transaction& tx, std::string_view group, std::string_view worker);
 /// Releases what the others own whose processes are known to have ended: nobody waits for their leases to
 /// expire. How many there were.
 std::size_t release_ended(sql::Transaction& tx, std::string_view worker);

@@ -31,6 +31,7 @@ void Membership::join(const Context& ctx) {
       join_group(tx, consumer->options(), worker_.name, worker_.wall_now());
   });
   worker_.lease_until = now + worker_.options.lease;
+  joined_ = now;
   next_beat_ = now + worker_.options.heartbeat;
 }
 
@@ -90,6 +91,7 @@ void Membership::beat(const Context& ctx) {
           const std::string& group = consumers_[i]->options().group;
           for (const Cohort& cohort : progress[i]) advance_idle(tx, group, worker_.name, cohort);
           release_orphans(tx, group, worker_.name, serving[i]);
+          if (now >= joined_ + consumers_[i]->calm()) forget_crashes(tx, group, worker_.name);
         }
         return held_leases(tx, worker_.name);
       });

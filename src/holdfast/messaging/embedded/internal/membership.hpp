@@ -41,6 +41,7 @@ class Membership {
 
   WorkerState& worker_;
   Consumers& consumers_;
+  Instant joined_{};
   Instant next_beat_{};
   std::optional<WallTime> next_expiry_;  // of other workers
 };

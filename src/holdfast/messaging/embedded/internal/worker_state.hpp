@@ -31,6 +31,7 @@ struct WorkerState {
   std::atomic<bool> abandoned{false};  ///< record nothing more
   std::atomic<bool> stalled{false};    ///< as if the process were suspended; see EmbeddedBroker::stall()
   runtime::CancellationSource cancellation;  ///< of everything it runs
+  runtime::Semaphore suspects{1, 65'536};    ///< one at a time handles a message that may end the process
   runtime::Signal membership;                ///< leases may have changed hands
   Instant lease_until{};  ///< by our own clock, after which our leases may be somebody else's
 
