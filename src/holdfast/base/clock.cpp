@@ -18,6 +18,8 @@ constexpr WallTime kManualEpoch{std::chrono::sys_days(std::chrono::year(2026) / 
 
 Instant SystemClock::now() const noexcept { return Instant(read(CLOCK_MONOTONIC)); }
 
+Instant SystemClock::coarse_now() const noexcept { return Instant(read(CLOCK_MONOTONIC_COARSE)); }
+
 WallTime SystemClock::wall_now() const noexcept {
   return WallTime(std::chrono::duration_cast<std::chrono::microseconds>(read(CLOCK_REALTIME)));
 }

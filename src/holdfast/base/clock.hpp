@@ -36,6 +36,9 @@ class Clock {
   virtual ~Clock() = default;
   virtual Instant now() const noexcept = 0;
   virtual WallTime wall_now() const noexcept = 0;
+  /// Never later than now(), and at most some milliseconds earlier (a tick of the system's): for what is
+  /// asked often and need not be exact. Cheap.
+  virtual Instant coarse_now() const noexcept { return now(); }
 };
 
 /// The machine's clocks (CLOCK_MONOTONIC, CLOCK_REALTIME). About 40 ns a reading.
@@ -43,6 +46,7 @@ class SystemClock final : public Clock {
  public:
   Instant now() const noexcept override;
   WallTime wall_now() const noexcept override;
+  Instant coarse_now() const noexcept override;  ///< CLOCK_MONOTONIC_COARSE
 };
 
 /// A clock that stands still until it is told to move. Starts at instant 0, 2026-01-01T00:00:00Z.

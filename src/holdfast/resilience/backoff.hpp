@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "holdfast/base/clock.hpp"
+#include "holdfast/base/describe.hpp"
 #include "holdfast/base/random.hpp"
 
 namespace holdfast::resilience {
@@ -20,6 +21,7 @@ enum class Jitter : std::uint8_t {
   decorrelated,  ///< base … 3 × the wait before
   none,          ///< d; for those who are alone
 };
+HOLDFAST_DESCRIBE_ENUM(Jitter, full, equal, decorrelated, none)
 
 struct BackoffOptions {
   Duration base = std::chrono::milliseconds(100);  ///< d of the first wait; at least 1 ns
