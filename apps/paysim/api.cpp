@@ -138,7 +138,7 @@ http::Response Api::serve_post(const Context& ctx, const http::Request& request,
     throw ApiError::bad_request("", "Send the parameters as application/x-www-form-urlencoded.");
   const Form form = Form::parse(request.body);
   const Call call = prepare(request, form);
-  form.ignore("expand[]");
+  form.ignore("expand");
   form.refuse_unknown();
   parts_.counters.arrived(call.operation);
 
@@ -206,14 +206,16 @@ void Api::add_routes(http::Router& router) {
        [&payments](const http::Request& request, const Form& form) {
          std::string id(request.path_parameter("id"));
          std::string card = read_payment_method(form);
+         const bool never_asks = form.boolean("error_on_requires_action").value_or(false);
          ignore_common(form);
          return Call{.operation = Operation::authorize,
                      .name = "confirm payment intent",
                      .card = card,
                      .intent_id = id,
-                     .deed = [&payments, id, card](sql::Transaction& tx, const Verdict& verdict,
-                                                   const Origin& origin) {
-                       return payments.confirm(tx, id, card, verdict, origin);
+                     .deed = [&payments, id, card, never_asks](sql::Transaction& tx, const Verdict& verdict,
+                                                               const Origin& origin) {
+                       return payments.confirm(tx, id, card, never_asks ? verdict.without_asking() : verdict,
+                                               origin);
                      }};
        });
   post(router, "/v1/payment_intents/{id}/capture",

@@ -78,7 +78,7 @@ void update_intent(sql::Transaction& tx, const Intent& intent) {
       intent.last_payment_error, intent.settles_at, intent.canceled_at);
 }
 
-std::string intent_json(const Intent& intent) {
+std::string intent_json(const Intent& intent, Charge charge) {
   std::string out;
   out.reserve(1200);
   JsonWriter writer(out);
@@ -105,7 +105,11 @@ std::string intent_json(const Intent& intent) {
   writer.key("invoice").null();
   writer.key("last_payment_error")
       .raw(intent.last_payment_error.empty() ? "null" : intent.last_payment_error);
-  write_text_or_null(writer, "latest_charge", intent.latest_charge);
+  if (charge == Charge::whole && !intent.latest_charge.empty()) {
+    writer.key("latest_charge").raw(charge_json(intent));
+  } else {
+    write_text_or_null(writer, "latest_charge", intent.latest_charge);
+  }
   writer.member("livemode", false).key("metadata").raw(intent.metadata.text());
   write_next_action(writer, intent);
   writer.key("on_behalf_of").null();

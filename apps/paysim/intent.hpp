@@ -77,8 +77,11 @@ void insert_intent(sql::Transaction& tx, const Intent& intent,
 /// Writes what may change after the insert.
 void update_intent(sql::Transaction& tx, const Intent& intent);
 
+/// How its charge is shown: `whole` is what Stripe calls expanded.
+enum class Charge : std::uint8_t { id, whole };
+
 /// Stripe's object of it.
-std::string intent_json(const Intent& intent);
+std::string intent_json(const Intent& intent, Charge charge = Charge::id);
 /// Stripe's charge, of the intent's latest.
 std::string charge_json(const Intent& intent);
 

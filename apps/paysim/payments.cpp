@@ -15,13 +15,16 @@ std::string decline_message(std::string_view decline_code) {
   if (decline_code == "insufficient_funds") return "Your card has insufficient funds.";
   if (decline_code == "expired_card") return "Your card has expired.";
   if (decline_code == "incorrect_cvc") return "Your card's security code is incorrect.";
+  if (decline_code == "authentication_required")
+    return "Your card was declined. This transaction requires authentication.";
   if (decline_code == "processing_error")
     return "An error occurred while processing your card. Try again in a little bit.";
   return "Your card was declined.";
 }
 
 std::string error_code_of(std::string_view decline_code) {
-  for (const std::string_view own : {"expired_card", "incorrect_cvc", "processing_error"}) {
+  for (const std::string_view own :
+       {"expired_card", "incorrect_cvc", "processing_error", "authentication_required"}) {
     if (decline_code == own) return std::string(own);
   }
   return "card_declined";
@@ -109,6 +112,11 @@ Verdict Verdict::of(const Plan& plan) {
   return {};
 }
 
+Verdict Verdict::without_asking() const {
+  if (kind != Kind::asks) return *this;
+  return {.kind = Kind::declined, .decline_code = "authentication_required"};
+}
+
 Intent Payments::require(sql::Transaction& tx, std::string_view id) {
   auto found = find_intent(tx, id);
   if (!found) throw ApiError::missing("payment_intent", id, "intent");
@@ -180,7 +188,8 @@ Answer Payments::create(sql::Transaction& tx, const NewIntent& wanted, const Ver
   if (!wanted.payment_method.empty()) intent.status = IntentStatus::requires_confirmation;
   std::string json = intent_json(intent);
   events_.record(tx, "payment_intent.created", intent.id, json, origin);
-  if (wanted.confirm) return charge(tx, intent, verdict, true, wanted.metadata, origin);
+  const Verdict& said = wanted.error_on_requires_action ? verdict.without_asking() : verdict;
+  if (wanted.confirm) return charge(tx, intent, said, true, wanted.metadata, origin);
   insert_intent(tx, intent, wanted.metadata);
   return {200, std::move(json)};
 }
@@ -289,7 +298,7 @@ Answer Payments::authenticate(sql::Transaction& tx, std::string_view id, bool pa
   Intent intent = require(tx, id);
   require_status(intent, {IntentStatus::requires_action}, "authenticated");
   Verdict verdict;
-  if (!passed) verdict = {.kind = Verdict::Kind::declined, .decline_code = "authentication_required"};
+  if (!passed) verdict = Verdict{.kind = Verdict::Kind::asks, .decline_code = {}}.without_asking();
   charge(tx, intent, verdict, false, {}, {});
   return {200, intent_json(intent)};
 }

@@ -32,6 +32,8 @@ struct Verdict {
   std::string decline_code;  ///< of `declined`
   Duration later_by{};       ///< of `later`: until it is approved
   static Verdict of(const Plan& plan);
+  /// Declined where it asks for the payer: what `error_on_requires_action` wants.
+  Verdict without_asking() const;
 };
 
 struct NewIntent {
@@ -42,6 +44,7 @@ struct NewIntent {
   std::string description;
   Form::Pairs metadata;
   bool confirm = false;
+  bool error_on_requires_action = false;  ///< a card that asks for the payer is declined instead
 };
 
 struct NewRefund {

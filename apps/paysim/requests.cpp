@@ -98,6 +98,13 @@ class Query {
     std::string given = text(parameter);
     return given.empty() ? std::string(kPastAll) : given;
   }
+  /// Stripe's clients ask for the charge within the intent, instead of its id.
+  Charge charge(std::string_view path) const {
+    for (const auto& parameter : parameters_) {
+      if (parameter.name.starts_with("expand[") && parameter.value == path) return Charge::whole;
+    }
+    return Charge::id;
+  }
   void refuse_others(std::initializer_list<std::string_view> known) const {
     for (const auto& parameter : parameters_) {
       const bool taken = std::find(known.begin(), known.end(), parameter.name) != known.end();
@@ -170,7 +177,8 @@ NewIntent read_new_intent(const Form& form) {
                    .payment_method = read_payment_method(form),
                    .description = form.text("description").value_or(""),
                    .metadata = read_metadata(form),
-                   .confirm = form.boolean("confirm").value_or(false)};
+                   .confirm = form.boolean("confirm").value_or(false),
+                   .error_on_requires_action = form.boolean("error_on_requires_action").value_or(false)};
   if (form.text("capture_method").value_or("") != "automatic_async")  // the same, for us
     wanted.capture_method = read_choice(form, "capture_method", CaptureMethod::automatic);
   ignore_common(form);
@@ -200,7 +208,9 @@ std::string list_intents(const Context& ctx, sql::Database& database, const http
   query.refuse_others({"limit", "starting_after"});
   static const std::string sql = select_intents("id < $1 order by id desc limit $2");
   return list_of(database.query<Intent>(ctx, sql, query.before(), query.limit() + 1), query.limit(),
-                 "/v1/payment_intents", intent_json);
+                 "/v1/payment_intents", [charge = query.charge("data.latest_charge")](const Intent& intent) {
+                   return intent_json(intent, charge);
+                 });
 }
 
 std::string search_intents(const Context& ctx, sql::Database& database, const http::Request& request) {
@@ -219,7 +229,7 @@ std::string search_intents(const Context& ctx, sql::Database& database, const ht
   std::string out;
   JsonWriter writer(out);
   writer.begin_object().member("object", "search_result").key("data").begin_array();
-  for (const Intent& intent : found) writer.raw(intent_json(intent));
+  for (const Intent& intent : found) writer.raw(intent_json(intent, query.charge("data.latest_charge")));
   writer.end_array().member("has_more", more).key("next_page");
   if (more) {
     writer.value(found.back().id);
@@ -234,7 +244,7 @@ std::string show_intent(const Context& ctx, sql::Database& database, const http:
   const std::string_view id = request.path_parameter("id");
   const auto intent = database.read(ctx, [&](sql::Snapshot& db) { return find_intent(db, id); });
   if (!intent) throw ApiError::missing("payment_intent", id, "intent");
-  return intent_json(*intent);
+  return intent_json(*intent, Query(request).charge("latest_charge"));
 }
 
 std::string show_charge(const Context& ctx, sql::Database& database, const http::Request& request) {
@@ -247,13 +257,18 @@ std::string show_charge(const Context& ctx, sql::Database& database, const http:
 std::string list_refunds(const Context& ctx, sql::Database& database, const http::Request& request) {
   const Query query(request);
   query.refuse_others({"limit", "starting_after", "payment_intent", "charge"});
-  const auto rows = database.query<Refund>(
-      ctx,
-      "select id, intent_id, charge_id, amount, currency, reason, metadata, created_at from refunds where id "
-      "< $1 "
-      "and ($2 = '' or intent_id = $2) and ($3 = '' or charge_id = $3) order by id desc limit $4",
-      query.before(), query.text("payment_intent"), query.text("charge"), query.limit() + 1);
-  return list_of(rows, query.limit(), "/v1/refunds", refund_json);
+  std::string intent_id = query.text("payment_intent");
+  if (const std::string charge = query.text("charge"); charge.starts_with("ch_"))
+    intent_id = "pi_" + charge.substr(3);  // as find_intent_of_charge() has it
+  static const std::string columns =
+      "select id, intent_id, charge_id, amount, currency, reason, metadata, created_at from refunds where ";
+  static const std::string all = columns + "id < $1 order by id desc limit $2";
+  static const std::string of_one = columns + "id < $1 and intent_id = $3 order by id desc limit $2";
+  const std::int64_t limit = query.limit();
+  const auto rows = intent_id.empty()
+                        ? database.query<Refund>(ctx, all, query.before(), limit + 1)
+                        : database.query<Refund>(ctx, of_one, query.before(), limit + 1, intent_id);
+  return list_of(rows, limit, "/v1/refunds", refund_json);
 }
 
 std::string list_events(const Context& ctx, sql::Database& database, const http::Request& request) {
