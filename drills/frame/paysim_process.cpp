@@ -1,0 +1,65 @@
+#include "drills/frame/paysim_process.hpp"
+
+#include <stdexcept>
+#include <thread>
+
+#include "drills/frame/server_process.hpp"
+
+namespace holdfast::drills {
+
+PaysimProcess::PaysimProcess(PaysimOptions options) : options_(std::move(options)) {
+  if (options_.start) start();
+}
+
+void PaysimProcess::start() {
+  const std::filesystem::path ready = folder_.path() / "ready";
+  std::vector<std::string> command{binary("paysim").string(),
+                                   "--address",
+                                   "127.0.0.1:" + std::to_string(port_),
+                                   "--data",
+                                   data().string(),
+                                   "--ready-file",
+                                   ready.string()};
+  command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
+  std::filesystem::remove(ready);
+  process_ = std::make_unique<Process>(ProcessOptions{
+      .command = std::move(command), .folder = folder_.path(), .environment = {}, .name = "paysim"});
+  const auto until = std::chrono::steady_clock::now() + options_.ready_within;
+  while (!std::filesystem::exists(ready)) {  // renamed into place: whole once it is there
+    if (!process_->running()) throw std::runtime_error("paysim ended: " + process_->out() + process_->err());
+    if (std::chrono::steady_clock::now() > until)
+      throw std::runtime_error("paysim is not ready in time: " + process_->out() + process_->err());
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const std::string url = read_text(ready);
+  port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
+}
+
+ExitStatus PaysimProcess::stop(std::chrono::milliseconds at_most) {
+  process_->terminate();
+  return process_->wait(at_most);
+}
+
+std::string PaysimProcess::control(const char* method, const std::string& path, const std::string& body) {
+  HttpConnection http(port_, std::chrono::seconds(30));
+  const HttpHeaders headers =
+      body.empty() ? HttpHeaders{} : HttpHeaders{{"Content-Type", "application/json"}};
+  const HttpAnswer answer = http.request(method, path, body, headers);
+  if (answer.status >= 300) throw std::runtime_error("paysim refused " + path + ": " + answer.body);
+  return answer.body;
+}
+
+void PaysimProcess::behave(const std::string& json) { control("PUT", "/paysim/behaviour", json); }
+
+void PaysimProcess::send_webhooks_to(const std::string& url) {
+  control("PUT", "/paysim/webhook",
+          "{\"url\":\"" + url + "\",\"secret\":\"" + std::string(kWebhookSecret) + "\"}");
+}
+
+void PaysimProcess::reset() { control("POST", "/paysim/reset", "{}"); }
+
+std::string PaysimProcess::book() { return control("GET", "/paysim/book"); }
+
+std::string PaysimProcess::requests() { return control("GET", "/paysim/requests"); }
+
+}  // namespace holdfast::drills
