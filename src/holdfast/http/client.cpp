@@ -1,12 +1,14 @@
 #include "holdfast/http/client.hpp"
 
 #include <curl/curl.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "holdfast/http/internal/curl_loop.hpp"
+#include "holdfast/http/public_address.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/loop.hpp"
 #include "holdfast/runtime/sync.hpp"
@@ -47,6 +49,7 @@ struct Transfer {
   std::size_t max_response_bytes = 0;
   std::size_t header_bytes = 0;
   bool too_large = false;
+  bool address_refused = false;
   bool done = false;
   CURLcode result = CURLE_OK;
   char message[CURL_ERROR_SIZE] = "";
@@ -83,6 +86,15 @@ std::size_t on_header(char* bytes, std::size_t, std::size_t count, void* user) {
   while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
   transfer.response.headers.push_back({std::string(line.substr(0, colon)), std::string(value)});
   return count;
+}
+
+/// Asked by curl for a socket to each address it is about to try.
+curl_socket_t on_open_public_only(void* user, curlsocktype, curl_sockaddr* address) {
+  if (!is_public_address(address->addr)) {
+    static_cast<Transfer*>(user)->address_refused = true;
+    return CURL_SOCKET_BAD;
+  }
+  return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
 std::string_view host_of(std::string_view url) noexcept {
@@ -140,6 +152,11 @@ Error failure_of(const Transfer& transfer, const ClientRequest& request) {
   if (transfer.too_large) {
     return unavailable("response_too_large", "A service this depends on answered more than is taken.",
                        request, "over " + std::to_string(transfer.max_response_bytes) + " bytes");
+  }
+  if (transfer.address_refused && transfer.result == CURLE_COULDNT_CONNECT) {
+    return Error(ErrorCode::permission_denied, "The URL leads to an address that is not public.")
+        .reason("address_refused")
+        .cause(std::string(host_of(request.url)));
   }
   switch (transfer.result) {
     case CURLE_OPERATION_TIMEDOUT:
@@ -236,6 +253,10 @@ void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer
   set(CURLOPT_WRITEDATA, &transfer);
   set(CURLOPT_HEADERFUNCTION, &on_header);
   set(CURLOPT_HEADERDATA, &transfer);
+  if (options.refuse_private_addresses) {
+    set(CURLOPT_OPENSOCKETFUNCTION, &on_open_public_only);
+    set(CURLOPT_OPENSOCKETDATA, &transfer);
+  }
   const bool may_have_body = request.method != Method::get && request.method != Method::head;
   if (request.method == Method::head) set(CURLOPT_NOBODY, 1L);
   if (!request.body.empty() ||

@@ -36,6 +36,9 @@ struct ClientOptions {
   Duration default_timeout = std::chrono::seconds(10);  ///< of a request whose Context ends later or never
   std::size_t max_response_bytes = 8 * 1024 * 1024;     ///< decoded
   bool http2 = true;                                    ///< over TLS, where the server speaks it
+  /// For URLs that strangers give: connects to public addresses only (public_address.hpp), looked at after
+  /// the name was resolved.
+  bool refuse_private_addresses = false;
 };
 
 struct ClientRequest {
@@ -64,7 +67,8 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  /// Throws Error(invalid_argument) for a URL that is none; Error(deadline_exceeded) when the Context's
+  /// Throws Error(invalid_argument) for a URL that is none; Error(permission_denied, "address_refused") as
+  /// refuse_private_addresses says; Error(deadline_exceeded) when the Context's
   /// or the request's time is over; Error(cancelled); Error(unavailable) with reason host_not_found,
   /// connection_failed, connection_lost, tls_failed or response_too_large. The cause, for the log, names the
   /// host.

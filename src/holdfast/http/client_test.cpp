@@ -60,6 +60,22 @@ class ClientTest : public ::testing::Test {
   SystemRandom random;
 };
 
+TEST_F(ClientTest, ConnectsToPublicAddressesOnlyWhereItIsToldSo) {
+  run(
+      [&](const Context& ctx, Client& client) {
+        for (const std::string host :
+             {"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0", "2130706433"}) {
+          const Error refused = failure([&] {
+            client.send(ctx, {.url = "http://" + host + ":" + std::to_string(server.port()) + "/headers"});
+          });
+          EXPECT_EQ(refused.reason(), "address_refused") << host;
+          EXPECT_EQ(refused.code(), ErrorCode::permission_denied) << host;
+        }
+      },
+      {.refuse_private_addresses = true});
+  EXPECT_EQ(server.server->statistics().connections_accepted, 0U);
+}
+
 TEST_F(ClientTest, SendsAndReceives) {
   run([&](const Context& ctx, Client& client) {
     for (int i = 0; i < 3; ++i) {
