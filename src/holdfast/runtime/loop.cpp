@@ -177,7 +177,12 @@ void Loop::State::poll() {
   }
   polls.fetch_add(1, std::memory_order_relaxed);
   if (count <= 0) {
-    if (options.simulated && ready.empty() && !timers.empty()) {  // nothing to do but to let time pass
+    if (options.simulated && ready.empty() && !timers.empty()) {
+      {
+        const std::lock_guard lock(inbox_mutex);
+        if (!inbox_wakes.empty() || !inbox_work.empty()) return;
+      }
+      // Nothing to do but to let time pass.
       const Duration left = timers.front().at - clock.now();
       if (left > Duration::zero()) options.manual_clock->advance(left);
     }

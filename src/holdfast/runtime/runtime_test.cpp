@@ -194,6 +194,17 @@ TEST(Fiber, StacksAreReused) {
   });
 }
 
+TEST(Simulated, TimeDoesNotPassOverWhatWasPosted) {
+  Simulated system;
+  system.run([&](const Context& ctx) {
+    Instant started = kNever;
+    system.runtime.spawn_on(0, "posted", [&] { started = system.clock.now(); });
+    const Instant begun = ctx.now();
+    sleep_for(ctx, 20min);
+    EXPECT_EQ(started, begun);
+  });
+}
+
 TEST(Fiber, MoreThanTheLimitAreRefused) {
   ManualClock clock;
   SeededRandom random(1);
