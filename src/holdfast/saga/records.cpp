@@ -1,18 +1,201 @@
 #include "holdfast/saga/records.hpp"
 
+#include <algorithm>
+#include <map>
+
+#include "holdfast/base/reflect.hpp"
+#include "holdfast/observe/trace.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/saga/internal/progress.hpp"
+#include "holdfast/saga/internal/store.hpp"
+
 namespace holdfast::saga {
 namespace {
-[[noreturn]] void not_yet() { throw Error(ErrorCode::unimplemented, "Sagas are being built."); }
+
+#define HOLDFAST_SAGA_SUMMARY                                                                \
+  "id, definition, version, coalesce(key, '') as key, status, step_name as step, attempts, " \
+  "due_at as next_at, reason, error, cancel_reason, started_at, updated_at, finished_at"
+#define HOLDFAST_SAGA_FILTER                                                                         \
+  " from sagas where ($1 is null or status = $1) and ($2 is null or definition = $2) and "           \
+  "($3 is null or key = $3) and ($4 is null or reason = $4) and ($5 = 0 or due_at is not null) and " \
+  "($6 = '' or id < $6) "
+#define HOLDFAST_SAGA_ORDER "order by id desc limit $7"
+
+constexpr const char* kList = "select " HOLDFAST_SAGA_SUMMARY HOLDFAST_SAGA_FILTER HOLDFAST_SAGA_ORDER;
+// The same by the index of those that have not ended, which is small beside all that are kept.
+constexpr const char* kListLive =
+    "select " HOLDFAST_SAGA_SUMMARY HOLDFAST_SAGA_FILTER "and due_at is not null " HOLDFAST_SAGA_ORDER;
+constexpr const char* kById = "select " HOLDFAST_SAGA_SUMMARY " from sagas where id = $1";
+
+#undef HOLDFAST_SAGA_SUMMARY
+#undef HOLDFAST_SAGA_FILTER
+#undef HOLDFAST_SAGA_ORDER
+
+bool live(Status status) noexcept {
+  return status != Status::completed && status != Status::compensated && status != Status::abandoned;
+}
+
+SagaSummary shown(SagaSummary saga) {
+  if (saga.next_at && *saga.next_at >= internal::kFarFuture) saga.next_at.reset();
+  return saga;
+}
+
+std::string text_of(const JsonValue& line, std::string_view member) {
+  const JsonValue* value = line.find(member);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+HistoryLine read_line(const JsonValue& line) {
+  HistoryLine made;
+  made.at = parse_rfc3339(text_of(line, "at")).value_or(WallTime{});
+  made.step = text_of(line, "step");
+  made.what = text_of(line, "what");
+  made.error = text_of(line, "error");
+  if (const JsonValue* attempt = line.find("attempt");
+      attempt != nullptr && attempt->kind() == JsonKind::int64)
+    made.attempt = static_cast<int>(attempt->as_int64());
+  if (const JsonValue* took = line.find("tookSeconds"); took != nullptr && took->kind() == JsonKind::number)
+    made.took_seconds = took->as_double();
+  return made;
+}
+
+std::vector<HistoryLine> read_history(std::string text) {
+  if (!text.empty()) text.pop_back();  // the last comma
+  const JsonDocument document = JsonDocument::parse("[" + text + "]", {.max_bytes = 16 * 1024 * 1024});
+  std::vector<HistoryLine> lines;
+  for (const JsonValue& line : document.root().items()) lines.push_back(read_line(line));
+  return lines;
+}
+
+std::optional<StepStatus> status_after(std::string_view what) {
+  if (what == "done") return StepStatus::done;
+  if (what == "undone") return StepStatus::compensated;
+  if (what == "failed") return StepStatus::failed;
+  if (what == "outcome_unknown") return StepStatus::unknown;
+  if (what == "attempt_failed" || what == "undo_failed" || what == "interrupted" || what == "waiting")
+    return StepStatus::current;
+  return std::nullopt;
+}
+
+/// What the timeline says of each step, in the definition's order where it is known.
+std::vector<StepLine> step_table(const std::vector<std::string>& names, const SagaDetails& details) {
+  std::vector<StepLine> table;
+  const auto line_of = [&](const std::string& name) -> StepLine& {
+    const auto found =
+        std::find_if(table.begin(), table.end(), [&](const auto& one) { return one.name == name; });
+    if (found != table.end()) return *found;
+    table.push_back({.name = name});
+    return table.back();
+  };
+  for (const std::string& name : names) line_of(name);
+  for (const HistoryLine& line : details.history) {
+    if (line.step.empty()) continue;
+    StepLine& step = line_of(line.step);
+    if (const auto status = status_after(line.what)) step.status = *status;
+    if (line.what != "undone" && line.what != "undo_failed")
+      step.attempts = std::max(step.attempts, line.attempt);
+    step.ended_at = line.at;
+    if (line.what == "done" || line.what == "undone") step.error.clear();
+    if (!line.error.empty()) step.error = line.error;
+  }
+  const bool ended = !live(details.saga.status);
+  for (StepLine& step : table) {
+    if (step.name == details.saga.step && step.status == StepStatus::pending)
+      step.status = StepStatus::current;
+    const bool never = step.status == StepStatus::pending && (ended || !details.saga.reason.empty());
+    if (never) step.status = StepStatus::skipped;
+  }
+  return table;
+}
+
+struct Rest {
+  std::string history;
+  JsonText state;
+  std::string traceparent;
+};
+HOLDFAST_DESCRIBE(Rest, (history, state, traceparent))
+
+void append_person(std::string& lines, WallTime now, std::string_view what, std::string_view note) {
+  internal::append_line(lines, now, {.what = what, .error = note});
+}
+
+[[noreturn]] void refuse(sql::Transaction& tx, std::string_view id, const char* reason, const char* why) {
+  const auto status = tx.query_one<std::string>("select status from sagas where id = $1", id);
+  if (!status) throw Error(ErrorCode::not_found, "There is no saga " + std::string(id) + ".");
+  throw Error(ErrorCode::conflict, "Saga " + std::string(id) + " is " + *status + "; " + why).reason(reason);
+}
+
 }  // namespace
-std::vector<SagaSummary> Records::list(const Context&, const SagaFilter&, std::string_view, std::size_t) {
-  not_yet();
+
+std::vector<SagaSummary> Records::list(const Context& ctx, const SagaFilter& filter, std::string_view before,
+                                       std::size_t limit) {
+  const bool few = filter.unfinished || (filter.status && live(*filter.status));
+  auto found =
+      database_.query<SagaSummary>(ctx, few ? kListLive : kList, filter.status, filter.definition, filter.key,
+                                   filter.reason, filter.unfinished, before, std::min(limit, kMaxPage));
+  for (SagaSummary& saga : found) saga = shown(std::move(saga));
+  return found;
 }
-std::optional<SagaDetails> Records::find(const Context&, std::string_view) { not_yet(); }
-std::optional<SagaDetails> Records::find(const Context&, std::string_view, std::string_view) { not_yet(); }
-void Records::retry(const Context&, std::string_view) {
-  (void)database_;
-  (void)changed_;
-  not_yet();
+
+std::optional<SagaDetails> Records::find(const Context& ctx, std::string_view id) {
+  return database_.read(ctx, [&](sql::Snapshot& snapshot) -> std::optional<SagaDetails> {
+    auto summary = snapshot.query_one<SagaSummary>(kById, id);
+    if (!summary) return std::nullopt;
+    auto rest = snapshot.query_one<Rest>("select history, state, traceparent from sagas where id = $1", id);
+    SagaDetails details{.saga = shown(std::move(*summary)),
+                        .steps = {},
+                        .history = read_history(std::move(rest->history)),
+                        .state = std::move(rest->state),
+                        .trace_id = {}};
+    if (const auto trace = observe::parse_traceparent(rest->traceparent))
+      details.trace_id = trace->trace_id_hex();
+    const auto names =
+        snapshot.query_one<std::string>("select steps from saga_definitions where name = $1 and version = $2",
+                                        details.saga.definition, details.saga.version);
+    details.steps =
+        step_table(names ? from_json<std::vector<std::string>>(*names) : std::vector<std::string>{}, details);
+    return details;
+  });
 }
-void Records::abandon(const Context&, std::string_view, std::string_view) { not_yet(); }
+
+std::optional<SagaDetails> Records::find(const Context& ctx, std::string_view definition,
+                                         std::string_view key) {
+  const auto id = database_.query_one<std::string>(
+      ctx, "select id from sagas where definition = $1 and key = $2", definition, key);
+  if (!id) return std::nullopt;
+  return find(ctx, *id);
+}
+
+void Records::retry(const Context& ctx, std::string_view id) {
+  const WallTime now = ctx.clock().wall_now();
+  database_.transact(ctx, "retry a parked saga", [&](sql::Transaction& tx) {
+    std::string lines;
+    append_person(lines, now, "retried", {});
+    const auto changed = tx.execute(
+        "update sagas set status = case when reason = '' then 'running' else 'compensating' end, attempts = "
+        "0, "
+        "starts = 0, error = '', due_at = $2, updated_at = $2, revision = revision + 1, history = history || "
+        "$3 "
+        "where id = $1 and status = 'parked'",
+        id, now, lines);
+    if (changed == 0) refuse(tx, id, "saga_not_parked", "only a parked one is retried by hand.");
+    if (changed_ != nullptr) tx.after_commit(*changed_);
+  });
+}
+
+void Records::abandon(const Context& ctx, std::string_view id, std::string_view reason) {
+  const WallTime now = ctx.clock().wall_now();
+  database_.transact(ctx, "abandon a saga", [&](sql::Transaction& tx) {
+    std::string lines;
+    append_person(lines, now, "abandoned", reason);
+    const auto changed = tx.execute(
+        "update sagas set status = 'abandoned', due_at = null, revocable = 0, finished_at = $2, updated_at = "
+        "$2, "
+        "revision = revision + 1, history = history || $3 where id = $1 and due_at is not null",
+        id, now, lines);
+    if (changed == 0) refuse(tx, id, "saga_finished", "it has ended already.");
+    if (changed_ != nullptr) tx.after_commit(*changed_);
+  });
+}
+
 }  // namespace holdfast::saga

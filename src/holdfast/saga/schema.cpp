@@ -22,6 +22,7 @@ create table sagas (
   starts integer not null,
   revision integer not null,
   due_at integer,
+  wait_until integer,
   revocable integer not null,
   cancel_reason text,
   reason text not null,
@@ -47,7 +48,6 @@ create table saga_signals (
 create index saga_signals_of on saga_signals (saga_id, event, position);
 create table saga_workers (
   worker text not null primary key,
-  process text not null,
   expires_at integer not null
 ) without rowid;
 create table saga_leases (

@@ -1,0 +1,98 @@
+#include "holdfast/saga/internal/leases.hpp"
+
+#include <tuple>
+
+#include "holdfast/base/fault.hpp"
+#include "holdfast/runtime/process_mark.hpp"
+
+namespace holdfast::saga::internal {
+
+void make_buckets(sql::Transaction& tx) {
+  for (int bucket = 0; bucket < kBuckets; ++bucket) {
+    tx.execute(
+        "insert into saga_leases(bucket, owner, fence, crashed_at) values($1, null, 0, 0) "
+        "on conflict(bucket) do nothing",
+        bucket);
+  }
+}
+
+void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at) {
+  tx.execute(
+      "insert into saga_workers(worker, expires_at) values($1, $2) "
+      "on conflict(worker) do update set expires_at = excluded.expires_at",
+      worker, expires_at);
+}
+
+void forget_dead(sql::Transaction& tx, std::string_view worker, WallTime before) {
+  std::vector<std::string> dead;
+  tx.for_each<std::tuple<std::string, WallTime>>(
+      "select worker, expires_at from saga_workers where worker <> $1",
+      [&](std::tuple<std::string, WallTime>&& row) {
+        auto& [name, expires_at] = row;
+        const std::size_t dot = name.find('.');
+        const bool ended =
+            dot != std::string::npos && runtime::process_gone(std::string_view(name).substr(dot + 1));
+        if (ended || expires_at < before) dead.push_back(std::move(name));
+      },
+      worker);
+  // Their leases keep their owner: that is how the next one knows that it did not leave in order.
+  for (const std::string& name : dead) tx.execute("delete from saga_workers where worker = $1", name);
+}
+
+Shares shares(sql::Queries& queries, std::string_view worker, WallTime now) {
+  Shares found;
+  found.live_workers =
+      queries.query_value<std::int64_t>("select count(*) from saga_workers where expires_at > $1", now);
+  found.free_buckets = queries.query_value<std::int64_t>(
+      "select count(*) from saga_leases where owner is null or owner not in "
+      "(select worker from saga_workers where expires_at > $1)",
+      now);
+  found.next_expiry = queries.query_value<std::optional<WallTime>>(
+      "select min(w.expires_at) from saga_workers w where w.worker <> $1 and w.expires_at > $2 and exists "
+      "(select 1 from saga_leases l where l.owner = w.worker)",
+      worker, now);
+  return found;
+}
+
+std::vector<Lease> held(sql::Queries& queries, std::string_view worker) {
+  std::vector<Lease> found;
+  using Row = std::tuple<int, std::int64_t, WallTime>;
+  queries.for_each<Row>(
+      "select bucket, fence, crashed_at from saga_leases where owner = $1",
+      [&](Row&& row) {
+        found.push_back({std::get<0>(row), std::get<1>(row), std::get<2>(row)});
+      },
+      worker);
+  return found;
+}
+
+std::vector<Lease> take(sql::Transaction& tx, std::string_view worker, std::int64_t most, WallTime now) {
+  std::vector<Lease> taken;
+  using Row = std::tuple<int, std::int64_t, std::optional<std::string>, WallTime>;
+  tx.for_each<Row>(
+      "select bucket, fence, owner, crashed_at from saga_leases where owner is null or owner not in "
+      "(select worker from saga_workers where expires_at > $1) order by bucket limit $2",
+      [&](Row&& row) {
+        const auto& [bucket, fence, owner, crashed_at] = row;
+        taken.push_back({.bucket = bucket, .fence = fence + 1, .crashed_at = owner ? now : crashed_at});
+      },
+      now, most);
+  for (const Lease& lease : taken) {
+    tx.execute("update saga_leases set owner = $2, fence = $3, crashed_at = $4 where bucket = $1",
+               lease.bucket, worker, lease.fence, lease.crashed_at);
+  }
+  HOLDFAST_FAULT("saga.after_take");
+  return taken;
+}
+
+void release(sql::Transaction& tx, const Lease& lease) {
+  tx.execute("update saga_leases set owner = null where bucket = $1 and fence = $2", lease.bucket,
+             lease.fence);
+}
+
+void leave(sql::Transaction& tx, std::string_view worker) {
+  tx.execute("update saga_leases set owner = null where owner = $1", worker);
+  tx.execute("delete from saga_workers where worker = $1", worker);
+}
+
+}  // namespace holdfast::saga::internal

@@ -1,0 +1,346 @@
+#include "holdfast/saga/internal/runner.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::saga::internal {
+namespace {
+
+using detail::PlannedStep;
+using detail::StepKind;
+
+constexpr std::int64_t kMaxHistoryBytes = 64 * 1024;  // from here on, failed attempts are no longer told
+constexpr int kMaxHeardAtOnce = 100;
+constexpr Duration kFirstPause = std::chrono::milliseconds(50);
+constexpr Duration kLongestPause = std::chrono::seconds(1);
+
+Context context_of(const Desk& desk, const Instance& saga, runtime::CancellationToken cancellation) {
+  const auto starter = observe::parse_traceparent(saga.traceparent);
+  Context::Request request;
+  request.cancellation = std::move(cancellation);
+  request.trace =
+      starter ? starter->child(desk.runtime.random()) : observe::TraceContext::start(desk.runtime.random());
+  request.request_id = saga.request_id;
+  return desk.runtime.context().for_request(std::move(request));
+}
+
+std::string_view word_for(Ended how, bool undoing) {
+  if (undoing) return how == Ended::done ? "undone" : "undo_failed";
+  switch (how) {
+    case Ended::done: return "done";
+    case Ended::refused:
+    case Ended::failed_for_good: return "failed";
+    case Ended::unknown: return "outcome_unknown";
+    case Ended::failed: break;
+  }
+  return "attempt_failed";
+}
+
+}  // namespace
+
+Runner::Runner(Desk& desk, Committer& committer, Instance& saga, runtime::CancellationToken cancellation)
+    : desk_(desk),
+      committer_(committer),
+      saga_(saga),
+      metrics_(desk.metrics_of(*saga.plan)),
+      ctx_(context_of(desk, saga, std::move(cancellation))) {}
+
+void Runner::run() noexcept {
+  try {
+    while (may_go_on() && saga_.at.due(desk_.wall_now()) && advance()) {
+    }
+    if (!saga_.at.ended()) desk_.note_due(*saga_.at.due_at);
+  } catch (const Died&) {
+  } catch (const std::exception& error) {
+    if (!ctx_.cancelled())
+      desk_.logger.error(ctx_, "a saga's run ended with an error; it is taken up again",
+                         {{"sagaId", saga_.id}, {"error", error.what()}});
+  }
+}
+
+bool Runner::may_go_on() const {
+  return !desk_.stopping && !desk_.stalled && desk_.roster.holds(saga_.bucket, saga_.fence);
+}
+
+bool Runner::advance() {
+  if (saga_.cancel_reason && saga_.at.revocable && !saga_.at.undoing()) return cancel();
+  std::optional<runtime::Permit> alone;
+  if (saga_.suspect) {
+    // Those that are here by accident, since they ran beside the one that kills, get through alone.
+    if (saga_.at.starts >= 2)
+      alone.emplace(desk_.alone, ctx_, "running alone a saga that may end the process");
+    if (!announce()) return false;
+    if (saga_.at.status == Status::parked) return true;
+  }
+  try {
+    saga_.state_for_use();
+  } catch (const Error& error) {
+    return park(std::string("Its state can't be read by this release: ") + error.what());
+  }
+  const PlannedStep& step = planned();
+  if (saga_.at.undoing()) return step.undo ? run_outside(step.undo) : run_local(step.local_undo);
+  switch (step.kind) {
+    case StepKind::outside: return run_outside(step.act);
+    case StepKind::wait: return run_wait();
+    case StepKind::local:
+    case StepKind::given: break;
+  }
+  return run_local(step.local_act);
+}
+
+bool Runner::announce() {
+  Progress next = saga_.at;
+  ++next.starts;
+  if (planned().kind == StepKind::outside && !next.undoing()) next.may_have_happened = true;
+  const std::string why =
+      "The process ended " + std::to_string(saga_.at.starts) + " times while it was at this step.";
+  const bool too_often = next.starts > desk_.options.max_interruptions;
+  if (too_often) next = parked(next, why);
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction&) {
+    std::string lines;
+    append_line(lines, desk_.wall_now(), {.what = "interrupted", .step = planned().name});
+    append_turn(lines, next);
+    return decision_for(next, saga_.state_json, std::move(lines));
+  };
+  return record(recording);
+}
+
+bool Runner::cancel() {
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction&) {
+    const Progress next = cancelled(*saga_.plan, saga_.at, *saga_.cancel_reason, desk_.wall_now());
+    std::string lines;
+    append_turn(lines, next);
+    return decision_for(next, saga_.state_json, std::move(lines));
+  };
+  return record(recording);
+}
+
+bool Runner::park(const std::string& why) {
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction&) {
+    const Progress next = parked(saga_.at, why);
+    std::string lines;
+    append_turn(lines, next);
+    return decision_for(next, saga_.state_json, std::move(lines));
+  };
+  return record(recording);
+}
+
+bool Runner::run_outside(const detail::Outside& act) {
+  Call given = call(saga_.state_for_use());
+  Outcome outcome;
+  desk_.pass(metrics().before_act);
+  const Instant began = desk_.clock().now();
+  try {
+    act(ctx_.with_timeout(planned().options.timeout), given);
+  } catch (const Died&) {
+    throw;
+  } catch (...) {
+    outcome = outcome_of_exception(false);
+  }
+  const Duration took = desk_.clock().now() - began;
+  desk_.pass(metrics().after_act);
+  // Cut short from here, not by the other side: whoever takes the saga up runs the act again.
+  if (outcome.how != Ended::done && ctx_.cancelled()) return false;
+
+  const std::string state = saga_.plan->write(given.state);
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction& tx) {
+    if (outcome.how == Ended::done) {
+      for (const auto& body : given.records) body(tx);
+    }
+    return decision_after(outcome, state, took);
+  };
+  if (outcome.how == Ended::done && !given.records.empty()) {
+    recording.failed = [&](Outcome failure) {
+      failure.local = false;  // the act itself has happened
+      return decision_after(failure, state, took);
+    };
+  }
+  const Progress before = saga_.at;
+  if (!record(recording)) return false;
+  observe(before, took);
+  return true;
+}
+
+bool Runner::run_local(const detail::Local& act) {
+  const Context bounded = ctx_.with_timeout(planned().options.timeout);
+  const Instant began = desk_.clock().now();
+  desk_.pass(metrics().before_act);
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction& tx) {
+    const auto state = saga_.plan->copy(saga_.state.get());
+    Call given = call(state.get());
+    act(bounded, tx, given);
+    for (const auto& body : given.records) body(tx);
+    desk_.pass(metrics().after_act);
+    return decision_after({}, saga_.plan->write(state.get()), desk_.clock().now() - began);
+  };
+  recording.failed = [&](const Outcome& failure) {
+    return decision_after(failure, saga_.state_json, desk_.clock().now() - began);
+  };
+  const Progress before = saga_.at;
+  if (!record(recording)) return false;
+  observe(before, desk_.clock().now() - began);
+  return true;
+}
+
+bool Runner::run_wait() {
+  const PlannedStep& step = planned();
+  const Context bounded = ctx_.with_timeout(step.options.timeout);
+  desk_.pass(metrics().before_act);
+  Recording recording{.saga = saga_};
+  recording.decide = [&](sql::Transaction& tx) {
+    const auto state = saga_.plan->copy(saga_.state.get());
+    Call given = call(state.get());
+    const WallTime now = desk_.wall_now();
+    std::string lines;
+    for (int heard = 0; heard < kMaxHeardAtOnce; ++heard) {
+      const auto signal = first_signal(tx, saga_.id, step.event);
+      if (!signal) break;
+      const Heard made = step.on_event(bounded, tx, given, JsonText::trusted(signal->payload));
+      forget_signal(tx, signal->position);
+      append_line(lines, now, {.what = "heard", .step = step.name});
+      if (made == Heard::keep_waiting) continue;
+      desk_.pass(metrics().after_act);
+      Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
+      decided.lines.insert(0, lines);
+      return decided;
+    }
+    const bool late = saga_.at.wait_until && now >= *saga_.at.wait_until;
+    if (late) {
+      step.local_act(bounded, tx, given);
+      append_line(lines, now, {.what = "deadline", .step = step.name});
+      desk_.pass(metrics().after_act);
+      Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
+      decided.lines.insert(0, lines);
+      return decided;
+    }
+    Progress next = saga_.at;
+    next.status = Status::waiting;
+    next.attempts = 0;
+    next.starts = 0;
+    next.due_at = saga_.at.wait_until.value_or(kFarFuture);
+    return decision_for(next, saga_.plan->write(state.get()), std::move(lines));
+  };
+  recording.failed = [&](const Outcome& failure) { return decision_after(failure, saga_.state_json, {}); };
+  const Progress before = saga_.at;
+  if (!record(recording)) return false;
+  observe(before, {});
+  return true;
+}
+
+Call Runner::call(void* state) const {
+  return {.saga_id = &saga_.id,
+          .saga_key = &saga_.key,
+          .step = &planned().name,
+          .reason = &saga_.at.reason,
+          .reason_detail = &saga_.at.detail,
+          .attempt = saga_.at.attempts + 1,
+          .compensating = saga_.at.undoing(),
+          .state = state,
+          .records = {}};
+}
+
+const PlannedStep& Runner::planned() const {
+  return saga_.plan->steps[static_cast<std::size_t>(saga_.at.step)];
+}
+
+const StepMetrics& Runner::metrics() const { return metrics_.steps[static_cast<std::size_t>(saga_.at.step)]; }
+
+Recording::Decision Runner::decision_after(const Outcome& outcome, std::string state, Duration took) const {
+  const Progress next = after(*saga_.plan, saga_.at, outcome, desk_.wall_now(), desk_.runtime.random());
+  std::string lines;
+  append_outcome(lines, outcome, took);
+  append_turn(lines, next);
+  return decision_for(next, std::move(state), std::move(lines));
+}
+
+Recording::Decision Runner::decision_for(Progress next, std::string state, std::string lines) const {
+  return {.next = std::move(next), .state = std::move(state), .lines = std::move(lines)};
+}
+
+void Runner::append_outcome(std::string& lines, const Outcome& outcome, Duration took) const {
+  const bool told = outcome.how == Ended::done || saga_.history_bytes < kMaxHistoryBytes;
+  if (!told) return;
+  append_line(lines, desk_.wall_now(),
+              {.what = word_for(outcome.how, saga_.at.undoing()),
+               .step = planned().name,
+               .attempt = saga_.at.attempts + 1,
+               .took = took,
+               .error = outcome.error});
+}
+
+/// What is worth a line beside the outcome itself.
+void Runner::append_turn(std::string& lines, const Progress& next) const {
+  const WallTime now = desk_.wall_now();
+  if (next.undoing() && !saga_.at.undoing()) {
+    const std::string why = next.reason + ": " + next.detail;
+    append_line(lines, now,
+                {.what = next.reason == "cancelled" ? "cancel_seen" : "compensating", .error = why});
+  }
+  if (next.status == saga_.at.status && next.step == saga_.at.step) return;
+  if (next.status == Status::waiting)
+    append_line(lines, now, {.what = "waiting", .step = step_name(*saga_.plan, next)});
+  if (next.status == Status::parked)
+    append_line(lines, now, {.what = "parked", .step = step_name(*saga_.plan, next), .error = next.error});
+  if (next.ended()) append_line(lines, now, {.what = enum_name(next.status)});
+}
+
+bool Runner::record(Recording& recording) {
+  recording.on_cancel = [&](const Decision& decided, const std::string& why) {
+    const Progress next = cancelled(*saga_.plan, decided.next, why, desk_.wall_now());
+    std::string lines = decided.lines;
+    append_turn(lines, next);
+    return decision_for(next, decided.state, std::move(lines));
+  };
+  const std::string& site = metrics().after_commit;
+  for (Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
+    committer_.record(recording);
+    if (recording.result == Recording::Result::saved) break;
+    if (recording.result == Recording::Result::lost) {
+      desk_.fence_refused.add();
+      desk_.logger.warn(ctx_, "a saga has changed hands; this result came too late", {{"sagaId", saga_.id}});
+      desk_.roster.wake(saga_.id, saga_.bucket);  // it is looked at afresh, should it be ours
+      return false;
+    }
+    if (desk_.abandoned || !desk_.roster.holds(saga_.bucket, saga_.fence)) return false;
+    desk_.logger.warn(ctx_, "a saga's step could not be recorded; it is tried again",
+                      {{"sagaId", saga_.id}, {"error", recording.store_error}});
+    runtime::sleep_for(ctx_, pause);
+  }
+  desk_.pass(site);
+  return true;
+}
+
+void Runner::observe(const Progress& before, Duration took) {
+  const Progress& now = saga_.at;
+  const StepMetrics& step = metrics_.steps[static_cast<std::size_t>(before.step)];
+  saga_.suspect = false;
+  step.seconds.observe(took);
+  const bool failed = !now.error.empty() || (now.undoing() && !before.undoing());
+  if (failed) step.failed.add();
+  if (now.status == Status::parked) {
+    metrics_.parked.add();
+    desk_.logger.error(ctx_, "a saga is parked: it needs a person",
+                       {{"sagaId", saga_.id},
+                        {"definition", saga_.plan->name},
+                        {"step", step_name(*saga_.plan, now)},
+                        {"error", now.error}});
+  }
+  if (now.undoing() && !before.undoing()) {
+    desk_.logger.warn(ctx_, "a saga is being compensated",
+                      {{"sagaId", saga_.id}, {"definition", saga_.plan->name}, {"reason", now.reason}});
+  }
+  if (!now.ended()) return;
+  const auto age = std::chrono::duration_cast<Duration>(desk_.wall_now() - saga_.started_at);
+  metrics_.seconds.observe(age);
+  (now.status == Status::completed ? metrics_.completed : metrics_.compensated).add();
+  desk_.logger.debug(
+      ctx_, "a saga has ended",
+      {{"sagaId", saga_.id}, {"definition", saga_.plan->name}, {"status", enum_name(now.status)}});
+}
+
+}  // namespace holdfast::saga::internal

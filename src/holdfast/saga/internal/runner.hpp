@@ -1,0 +1,51 @@
+// Runner: carries one saga on, act by act, until it has nothing to do at the moment: it ended, waits, backs
+// off, is parked, or belongs to another worker. Runs on a fiber of its own.
+#pragma once
+
+#include <string>
+
+#include "holdfast/saga/internal/committer.hpp"
+#include "holdfast/saga/internal/desk.hpp"
+
+namespace holdfast::saga::internal {
+
+class Runner {
+ public:
+  /// `cancellation` ends its acts: the lease is lost, or the worker stops for good.
+  Runner(Desk& desk, Committer& committer, Instance& saga, runtime::CancellationToken cancellation);
+
+  void run() noexcept;
+
+ private:
+  using Decision = Recording::Decision;
+
+  bool may_go_on() const;
+  /// One commit's worth. False where nothing was recorded.
+  bool advance();
+  bool announce();
+  bool cancel();
+  bool park(const std::string& why);
+  bool run_outside(const detail::Outside& act);
+  bool run_local(const detail::Local& act);
+  bool run_wait();
+
+  Call call(void* state) const;
+  const detail::PlannedStep& planned() const;
+  const StepMetrics& metrics() const;
+
+  Decision decision_after(const Outcome& outcome, std::string state, Duration took) const;
+  Decision decision_for(Progress next, std::string state, std::string lines) const;
+  void append_outcome(std::string& lines, const Outcome& outcome, Duration took) const;
+  void append_turn(std::string& lines, const Progress& next) const;
+
+  bool record(Recording& recording);
+  void observe(const Progress& before, Duration took);
+
+  Desk& desk_;
+  Committer& committer_;
+  Instance& saga_;
+  const PlanMetrics& metrics_;
+  const Context ctx_;
+};
+
+}  // namespace holdfast::saga::internal

@@ -1,0 +1,57 @@
+#include "holdfast/saga/internal/shard.hpp"
+
+#include <utility>
+
+#include "holdfast/saga/internal/runner.hpp"
+
+namespace holdfast::saga::internal {
+namespace {
+
+constexpr int kCommitters = 2;
+
+}  // namespace
+
+void Shard::push(Arrival arrival) {
+  {
+    const std::lock_guard lock(mutex_);
+    arrivals_.push_back(std::move(arrival));
+  }
+  arrived_.notify();
+}
+
+std::vector<Arrival> Shard::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(arrivals_, {});
+}
+
+void Shard::carry(const Arrival& arrival) {
+  Instance& saga = *arrival.saga;
+  Runner(desk_, committer_, saga, arrival.cancellation).run();
+  desk_.leave(saga.id, saga.bucket, saga.fence);
+}
+
+void Shard::run() {
+  const Context ctx = desk_.runtime.context();
+  runtime::FiberGroup committers(ctx);
+  for (int i = 0; i < kCommitters; ++i)
+    committers.spawn("saga committer", [this](const Context& inner) { committer_.run(inner); });
+  runtime::FiberGroup sagas(ctx);
+  for (;;) {
+    const std::uint64_t seen = arrived_.version();
+    for (const Arrival& arrival : take()) {
+      try {
+        if (desk_.stopping) throw Error(ErrorCode::unavailable, "The worker is stopping.");
+        sagas.spawn("saga", [this, arrival](const Context&) { carry(arrival); });
+      } catch (const Error&) {  // no stack left: the poll finds it again
+        desk_.leave(arrival.saga->id, arrival.saga->bucket, arrival.saga->fence);
+      }
+    }
+    if (desk_.stopping) break;
+    arrived_.wait_past(ctx, seen, "waiting for sagas");
+  }
+  sagas.wait();
+  committer_.close();
+  committers.wait();
+}
+
+}  // namespace holdfast::saga::internal
