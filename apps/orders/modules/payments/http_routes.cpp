@@ -230,7 +230,7 @@ void add_routes(http::Router& router, sql::Database& database, Payments& payment
                .tags = {"operations"},
                .scope = "read"},
               [&database, &payments](const Context& ctx, http::Query<ReconciliationQuery> query) {
-                return reconcile(ctx, database, payments.provider(), *query);
+                return reconcile(ctx, database, payments.provider(), query.value);
               });
 }
 

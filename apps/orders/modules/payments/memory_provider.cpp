@@ -240,6 +240,7 @@ void MemoryProvider::set_status(const std::string& ref, ProviderStatus status) {
   const std::lock_guard lock(state_->mutex);
   ProviderPayment& payment = state_->require(ref);
   payment.status = status;
+  payment.action_url.reset();
   if (status == ProviderStatus::captured) payment.captured = payment.amount;
 }
 
