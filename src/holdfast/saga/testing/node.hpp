@@ -33,6 +33,11 @@ class OtherSide {
     ++calls_;
     return ++effects_[key] == 1;
   }
+  void forget() {
+    const std::lock_guard lock(mutex_);
+    effects_.clear();
+    calls_ = 0;
+  }
   bool has(const std::string& key) const {
     const std::lock_guard lock(mutex_);
     return effects_.contains(key);
