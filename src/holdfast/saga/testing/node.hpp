@@ -9,6 +9,7 @@
 #include <string>
 
 #include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/sync.hpp"
 #include "holdfast/saga/sagas.hpp"
 #include "holdfast/saga/schema.hpp"
 
