@@ -36,6 +36,7 @@ void write_atomically(const std::filesystem::path& path, const std::string& text
 
 void add_options(CLI::App& app, Options& options) {
   paysim::Settings& settings = options.settings;
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--address", settings.address, "host:port to listen on; port 0 takes a free one")
       ->capture_default_str();
   app.add_option("--data", settings.data, "its own data folder, made where it is missing")
