@@ -104,6 +104,17 @@ StripeProvider::StripeProvider(StripeSettings settings, Send send, Around around
   while (settings_.url.ends_with('/')) settings_.url.pop_back();
 }
 
+StripeProvider::StripeProvider(StripeSettings settings, http::Client& client, resilience::Pipeline& pipeline)
+    : StripeProvider(
+          std::move(settings),
+          [&client](const Context& ctx, const http::ClientRequest& request) {
+            return client.send(ctx, request);
+          },
+          [&pipeline](const Context& ctx, const Attempt& attempt) {
+            return pipeline.call(ctx, [&](const Context& attempt_ctx) { return attempt(attempt_ctx); },
+                                 {.idempotent = true});
+          }) {}
+
 /// Sends under the policies and returns an answer that decides. Throws a ProviderFault otherwise: whatever
 /// the last try said, one before it that may have arrived leaves the outcome unknown.
 http::ClientResponse StripeProvider::send(const Context& ctx, const http::ClientRequest& request,

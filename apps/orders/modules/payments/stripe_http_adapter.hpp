@@ -1,9 +1,7 @@
 // StripeProvider: payments through Stripe's HTTP API (docs.stripe.com/api), or what speaks it. A payment is
 // a payment intent, created and confirmed in one call, captured by hand.
 //
-//   StripeProvider provider(settings.stripe, [&](const Context& ctx, const http::ClientRequest& request) {
-//     return client.send(ctx, request);
-//   });
+//   StripeProvider provider(settings.stripe, client, dependencies.at("payments"));
 //
 // A lost answer to a mutating call, a 5xx and an answer that can't be read all mean `outcome_unknown`: the
 // same key sent again gets what came of it. Where the API repeats a failure for its key (it keeps those,
@@ -15,6 +13,7 @@
 #include <string>
 
 #include "holdfast/http/client.hpp"
+#include "holdfast/resilience/pipeline.hpp"
 #include "orders/modules/payments/payments.hpp"
 #include "orders/modules/payments/stripe_translation_adapter.hpp"
 
@@ -36,6 +35,8 @@ class StripeProvider final : public PaymentProvider {
   using Around = std::function<http::ClientResponse(const Context&, const Attempt&)>;
 
   StripeProvider(StripeSettings settings, Send send, Around around = {});
+  /// Both are borrowed. Every call carries a key or only reads: the pipeline may repeat it.
+  StripeProvider(StripeSettings settings, http::Client& client, resilience::Pipeline& pipeline);
 
   ProviderPayment authorize(const Context& ctx, const Authorization& authorization) override;
   std::optional<ProviderPayment> withdraw(const Context& ctx, const Authorization& authorization) override;

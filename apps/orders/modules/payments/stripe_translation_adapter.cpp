@@ -311,6 +311,8 @@ ProviderEvent refunded_charge(const JsonValue& charge, ProviderEvent event) {
   seen.captured = money(charge, "amount_captured", of);
   seen.refunded = money(charge, "amount_refunded", of);
   seen.refunding = {0, of};
+  if (seen.captured.minor > seen.amount.minor || seen.refunded.minor > seen.captured.minor)
+    throw Unreadable{"the charge's amounts make no sense"};
   event.seen = seen;
   return event;
 }
