@@ -4,7 +4,6 @@
 
 #include "holdfast/base/error.hpp"
 #include "holdfast/base/invariant.hpp"
-#include "holdfast/runtime/fiber.hpp"
 
 namespace holdfast::resilience {
 
@@ -14,9 +13,15 @@ constexpr Duration kLeastRetryAfter = std::chrono::milliseconds(100);
 constexpr Duration kMostRetryAfter = std::chrono::seconds(30);
 constexpr int kSmoothing = 16;  // a departure counts 1/16 in the average
 
+constexpr std::array kByPriority{Priority::critical, Priority::normal, Priority::background};
+
 }  // namespace
 
-Admission::Admission(const AdmissionOptions& options) : options_(options), slots_(options.max_waiting) {
+Admission::Admission(const AdmissionOptions& options)
+    : options_(options),
+      shedder_(options.shedding),
+      limit_(options.max_running),
+      slots_(options.max_waiting) {
   if (options.max_running == 0 || options.max_wait < Duration(0)) {
     throw Error(ErrorCode::invalid_argument,
                 "Admission needs at least one place and a wait that is not negative.");
@@ -27,41 +32,67 @@ Admission::Admission(const AdmissionOptions& options) : options_(options), slots
   }
 }
 
-Admission::Decision Admission::try_enter(Instant now) noexcept {
-  if (running_ < options_.max_running) {
-    require_invariant(
-        waiting_ == 0,
-        "nobody waits at a gate with free places");  // a place that gets free goes to the line first
+Admission::Decision Admission::try_enter(Instant now, Priority priority) noexcept {
+  observe_lines(now);
+  if (running_ < shedder_.places(priority, limit_)) {
+    // A place that gets free goes to the line first.
+    require_invariant(nobody_waits_up_to(priority), "nobody waits at a gate who may enter");
     ++running_;
-    if (running_ == options_.max_running)
-      last_departure_ = now;  // full from here on: departures are measured
+    if (running_ >= limit_) last_departure_ = now;  // full from here on: departures are measured
     return {.verdict = AdmissionVerdict::admitted};
   }
-  if (free_ == kNone) return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after()};
+  if (!shedder_.may_wait(priority) && !slots_.empty())
+    return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after(), .shed = true};
+  const bool full = free_ == kNone;
+  if (full && !make_room_for(priority))
+    return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after()};
   const std::uint32_t slot = free_;
   free_ = slots_[slot].after;
-  slots_[slot] = {.before = last_, .after = kNone, .deadline = now + options_.max_wait, .in_line = true};
-  (last_ == kNone ? first_ : slots_[last_].after) = slot;
-  last_ = slot;
+  Line& line = lines_[index_of(priority)];
+  slots_[slot] = {.before = line.last,
+                  .after = kNone,
+                  .since = now,
+                  .deadline = now + options_.max_wait,
+                  .priority = priority,
+                  .in_line = true};
+  (line.last == kNone ? line.first : slots_[line.last].after) = slot;
+  line.last = slot;
   ++waiting_;
-  return {.verdict = AdmissionVerdict::queued, .ticket = {.slot = slot, .deadline = slots_[slot].deadline}};
+  return {.verdict = AdmissionVerdict::queued,
+          .ticket = {.slot = slot, .deadline = slots_[slot].deadline},
+          .pushed_out = full};
 }
 
 std::optional<Admission::Ticket> Admission::leave(Instant now) noexcept {
   require_invariant(running_ > 0, "only who entered a gate leaves it");
-  if (running_ == options_.max_running) {
+  observe_lines(now);
+  if (running_ >= limit_) {
     const Duration gap = std::max(Duration(0), now - last_departure_);
     departure_gap_ =
         departure_gap_ == Duration(0) ? gap : departure_gap_ + (gap - departure_gap_) / kSmoothing;
     last_departure_ = now;
   }
-  while (first_ != kNone) {
-    const std::uint32_t slot = first_;
-    const Instant deadline = slots_[slot].deadline;
-    remove(slot);
-    if (deadline >= now) return Ticket{.slot = slot, .deadline = deadline};  // takes the place that got free
-  }
   --running_;
+  return admit_next(now);
+}
+
+void Admission::set_limit(std::uint32_t limit) noexcept {
+  limit_ = std::clamp<std::uint32_t>(limit, 1, options_.max_running);
+}
+
+std::optional<Admission::Ticket> Admission::admit_next(Instant now) noexcept {
+  for (const Priority priority : kByPriority) {
+    if (running_ >= shedder_.places(priority, limit_)) break;  // those below may take even fewer
+    Line& line = lines_[index_of(priority)];
+    while (line.first != kNone) {
+      const std::uint32_t slot = line.first;
+      const Instant deadline = slots_[slot].deadline;
+      remove(slot);
+      if (deadline < now) continue;
+      ++running_;
+      return Ticket{.slot = slot, .deadline = deadline};
+    }
+  }
   return std::nullopt;
 }
 
@@ -70,10 +101,39 @@ void Admission::abandon(const Ticket& ticket) noexcept {
   remove(ticket.slot);
 }
 
+/// Takes the place of the newest of the lowest priority that is below `priority`.
+std::optional<std::uint32_t> Admission::make_room_for(Priority priority) noexcept {
+  for (std::size_t below = kPriorities - 1; below > index_of(priority); --below) {
+    if (lines_[below].last == kNone) continue;
+    const std::uint32_t slot = lines_[below].last;
+    remove(slot);
+    return slot;
+  }
+  return std::nullopt;
+}
+
+bool Admission::nobody_waits_up_to(Priority priority) const noexcept {
+  for (std::size_t i = 0; i <= index_of(priority); ++i) {
+    if (lines_[i].first != kNone) return false;
+  }
+  return true;
+}
+
+void Admission::observe_lines(Instant now) noexcept {
+  Shedder::Ages ages{};
+  if (waiting_ > 0) {
+    for (std::size_t i = 0; i < kPriorities; ++i) {
+      if (lines_[i].first != kNone) ages[i] = now - slots_[lines_[i].first].since;
+    }
+  }
+  shedder_.observe(now, ages);
+}
+
 void Admission::remove(std::uint32_t slot) noexcept {
   Slot& gone = slots_[slot];
-  (gone.before == kNone ? first_ : slots_[gone.before].after) = gone.after;
-  (gone.after == kNone ? last_ : slots_[gone.after].before) = gone.before;
+  Line& line = lines_[index_of(gone.priority)];
+  (gone.before == kNone ? line.first : slots_[gone.before].after) = gone.after;
+  (gone.after == kNone ? line.last : slots_[gone.after].before) = gone.before;
   gone = {.after = free_};
   free_ = slot;
   --waiting_;
@@ -81,104 +141,6 @@ void Admission::remove(std::uint32_t slot) noexcept {
 
 Duration Admission::retry_after() const noexcept {
   return std::clamp(departure_gap_ * (std::int64_t{waiting_} + 1), kLeastRetryAfter, kMostRetryAfter);
-}
-
-AdmissionGate::AdmissionGate(std::string name, const AdmissionOptions& options, const Clock& clock,
-                             observe::Metrics& metrics)
-    : clock_(clock), admission_(options), waiting_(options.max_waiting) {
-  const auto labels = [&](std::string outcome = {}) {
-    observe::Labels all{{"gate", name}};
-    if (!outcome.empty()) all.emplace_back("outcome", std::move(outcome));
-    return all;
-  };
-  constexpr const char* kTotal = "holdfast_admission_total";
-  constexpr const char* kTotalHelp =
-      "Entries asked for: admitted, refused at once, or refused after waiting in line.";
-  admitted_total_ = metrics.counter(kTotal, kTotalHelp, labels("admitted"));
-  refused_total_ = metrics.counter(kTotal, kTotalHelp, labels("refused"));
-  expired_total_ = metrics.counter(kTotal, kTotalHelp, labels("expired"));
-  wait_seconds_ = metrics.histogram("holdfast_admission_wait_seconds", "Time in line of those who waited.",
-                                    labels(), observe::fast_latency_buckets());
-  running_ = metrics.observe_gauge("holdfast_admission_running", "Entries at work.", labels(), [this] {
-    const std::lock_guard lock(mutex_);
-    return static_cast<double>(admission_.running());
-  });
-  queued_ = metrics.observe_gauge("holdfast_admission_waiting", "Entries in line.", labels(), [this] {
-    const std::lock_guard lock(mutex_);
-    return static_cast<double>(admission_.waiting());
-  });
-}
-
-AdmissionGate::~AdmissionGate() {
-  require_invariant(admission_.running() == 0 && admission_.waiting() == 0, "a gate outlives its entries");
-}
-
-AdmissionGate::Entry AdmissionGate::admitted() {
-  admitted_total_.add();
-  return Entry(this, Duration(0));
-}
-
-AdmissionGate::Entry AdmissionGate::refused(Duration retry_after) {
-  refused_total_.add();
-  return Entry(nullptr, retry_after);
-}
-
-AdmissionGate::Entry AdmissionGate::try_enter() {
-  const Instant now = clock_.now();
-  std::unique_lock lock(mutex_);
-  const Admission::Decision decision = admission_.try_enter(now);
-  if (decision.verdict == AdmissionVerdict::queued) admission_.abandon(decision.ticket);
-  lock.unlock();
-  if (decision.verdict == AdmissionVerdict::admitted) return admitted();
-  return refused(decision.verdict == AdmissionVerdict::refused ? decision.retry_after : kLeastRetryAfter);
-}
-
-AdmissionGate::Entry AdmissionGate::enter(const Context& ctx) {
-  const Instant now = clock_.now();
-  bool granted = false;
-  std::unique_lock lock(mutex_);
-  const Admission::Decision decision = admission_.try_enter(now);
-  if (decision.verdict == AdmissionVerdict::queued) {
-    waiting_[decision.ticket.slot] = {.waker = runtime::prepare_wait(), .granted = &granted};
-  }
-  lock.unlock();
-  if (decision.verdict == AdmissionVerdict::admitted) return admitted();
-  if (decision.verdict == AdmissionVerdict::refused) return refused(decision.retry_after);
-
-  const runtime::Woken woken = runtime::park(ctx.with_deadline(decision.ticket.deadline), "admission");
-  wait_seconds_.observe(clock_.now() - now);
-  lock.lock();
-  if (granted) {  // also where the grant and the end of the wait crossed
-    lock.unlock();
-    return admitted();
-  }
-  Waiting& mine = waiting_[decision.ticket.slot];
-  // leave() may have dropped an expired ticket, and another may be in line at its slot by now.
-  if (mine.granted == &granted && admission_.waiting_at(decision.ticket.slot))
-    admission_.abandon(decision.ticket);
-  if (mine.granted == &granted) mine = {};
-  lock.unlock();
-  expired_total_.add();
-  if (woken == runtime::Woken::by_cancellation || ctx.deadline() <= decision.ticket.deadline) {
-    runtime::throw_unless_event(woken, "admission");
-  }
-  return Entry(nullptr, std::max(kLeastRetryAfter, admission_.options().max_wait));
-}
-
-void AdmissionGate::leave() noexcept {
-  const Instant now = clock_.now();
-  runtime::Waker waker;
-  {
-    const std::lock_guard lock(mutex_);
-    const std::optional<Admission::Ticket> next = admission_.leave(now);
-    if (next) {
-      Waiting& waiting = waiting_[next->slot];
-      *waiting.granted = true;
-      waker = waiting.waker;
-      waiting = {};
-    }
-  }
-  if (waker) waker.wake();
 }
 
 }  // namespace holdfast::resilience
