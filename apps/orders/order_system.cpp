@@ -25,6 +25,9 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/lifecycle.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/webhooks/deliveries.hpp"
+#include "holdfast/webhooks/sender.hpp"
+#include "holdfast/webhooks/subscribers.hpp"
 #include "orders/migrations.hpp"
 #include "orders/modules/access/http_routes.hpp"
 #include "orders/modules/catalog/http_routes.hpp"
@@ -33,11 +36,13 @@
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
 #include "orders/order_system_ops.hpp"
+#include "orders/webhook_routes.hpp"
 
 namespace holdfast::orders {
 namespace {
 
 constexpr std::size_t kMaxStoredAnswerBytes = 16 * 1024 * 1024;  // of a batch of orders
+constexpr Duration kWebhookDrain = std::chrono::seconds(3);      // attempts cut off are made again
 constexpr Duration kLogFlush = std::chrono::milliseconds(100);
 
 bool is_for_operators(std::string_view path) { return path.starts_with("/health/") || path == "/metrics"; }
@@ -86,6 +91,17 @@ messaging::BrokerOptions broker_options(const MessagingSettings& settings) {
   options.heartbeat = std::min<Duration>(settings.lease / 5, std::chrono::seconds(1));
   options.log_retention = settings.retention;
   options.inbox_retention = settings.retention + std::chrono::hours(24);
+  return options;
+}
+
+webhooks::SenderOptions sender_options(const WebhookSettings& settings) {
+  webhooks::SenderOptions options;
+  options.attempt_timeout = settings.attempt_timeout;
+  options.lease = settings.attempt_timeout + std::chrono::seconds(20);
+  options.max_attempts = static_cast<int>(settings.max_attempts);
+  options.max_in_flight = settings.max_in_flight;
+  options.per_subscriber = settings.per_subscriber;
+  options.disable_after = settings.disable_after;
   return options;
 }
 
@@ -178,6 +194,25 @@ struct OrderSystem::State {
     transport = make_transport(settings, runtime, metrics);
     notifications = std::make_unique<notifications::Notifications>(
         *database, *transport, notifications::Notifications::Options{.from = settings.notifications.from});
+    make_webhooks();
+  }
+
+  void make_webhooks() {
+    webhook_subscribers = std::make_unique<webhooks::Subscribers>(
+        ids, runtime.random(),
+        webhooks::SubscriberOptions{.allow_private_addresses = settings.webhooks.allow_private_addresses,
+                                    .max_subscribers = settings.webhooks.max_subscribers});
+    webhook_deliveries = std::make_unique<webhooks::Deliveries>(
+        ids, webhooks::DeliveryOptions{.retention = settings.webhooks.retention});
+  }
+
+  void start_webhooks() {
+    webhook_client = std::make_unique<http::Client>(
+        runtime, webhooks::Sender::client_options(settings.webhooks.allow_private_addresses));
+    webhook_sender = std::make_unique<webhooks::Sender>(
+        runtime, *database, *webhook_deliveries, metrics, log.logger("webhooks"),
+        webhooks::Sender::by(*webhook_client), sender_options(settings.webhooks));
+    webhook_sender->start();
   }
 
   void start_background(const Context& ctx) {
@@ -212,6 +247,10 @@ struct OrderSystem::State {
     broker = std::make_unique<messaging::EmbeddedBroker>(
         runtime, *database, *outbox, metrics, log.logger("messaging"), broker_options(settings.messaging));
     broker->subscribe(notifications->subscription(), notifications->handler());
+    if (settings.webhooks.enabled) {
+      broker->subscribe(webhooks::Deliveries::subscription({std::string(ordering::kTopic)}),
+                        webhook_deliveries->handler(*database));
+    }
     broker->start(ctx);
     broker_check.set(observe::Readiness::ready);
   }
@@ -225,6 +264,7 @@ struct OrderSystem::State {
                          {.max_batch_bytes = settings.http.max_batch_body.bytes});
     notifications::add_routes(router, *database, *transport);
     access::add_routes(router, *database, *authenticator, ids, runtime.random());
+    add_webhook_routes(router, *database, *idempotency, *webhook_subscribers, *webhook_deliveries);
     add_ops_routes(router, {runtime, *database, log, metrics, health});
     http::add_api_pages(
         router, {.title = "Order System",
@@ -315,6 +355,10 @@ struct OrderSystem::State {
   std::unique_ptr<ordering::Ordering> ordering;
   std::unique_ptr<notifications::MailTransport> transport;
   std::unique_ptr<notifications::Notifications> notifications;
+  std::unique_ptr<webhooks::Subscribers> webhook_subscribers;
+  std::unique_ptr<webhooks::Deliveries> webhook_deliveries;
+  std::unique_ptr<http::Client> webhook_client;
+  std::unique_ptr<webhooks::Sender> webhook_sender;
   std::unique_ptr<idempotency::Idempotency> idempotency;
   std::optional<runtime::FiberGroup> background;
   std::unique_ptr<messaging::EmbeddedBroker> broker;
@@ -344,6 +388,13 @@ void OrderSystem::start(const Context& ctx) {
     state.parts.start(
         "background", [&] { state.start_background(ctx); },
         [&state](const Context&) { state.stop_background(); });
+    if (state.has_worker() && state.settings.webhooks.enabled) {
+      state.parts.start(
+          "webhooks", [&] { state.start_webhooks(); },
+          [&state](const Context& stopping) {
+            state.webhook_sender->stop(stopping.with_timeout(kWebhookDrain));
+          });
+    }
     if (state.has_worker()) {
       state.parts.start(
           "worker", [&] { state.start_broker(ctx); },

@@ -180,6 +180,38 @@ struct NotificationSettings {
 };
 HOLDFAST_DESCRIBE(NotificationSettings, (mode, maildir, from, smtp))
 
+struct WebhookSettings {
+  bool enabled = true;
+  bool allow_private_addresses = false;
+  std::chrono::milliseconds attempt_timeout = std::chrono::seconds(10);
+  std::uint32_t max_attempts = 16;
+  std::uint32_t max_in_flight = 64;
+  std::uint32_t per_subscriber = 4;
+  std::chrono::hours disable_after = std::chrono::hours(24 * 5);
+  std::chrono::hours retention = std::chrono::hours(24 * 7);
+  std::uint32_t max_subscribers = 1'000;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&WebhookSettings::enabled>().doc("Whether subscribers are told of order events."),
+        field<&WebhookSettings::allow_private_addresses>().doc(
+            "Also sends into our own network, and by http: for development."),
+        field<&WebhookSettings::attempt_timeout>().range(1, 600'000).doc("From connecting to the answer."),
+        field<&WebhookSettings::max_attempts>().range(1, 1'000).doc(
+            "Then a delivery has failed; 16 take about a day."),
+        field<&WebhookSettings::max_in_flight>().range(2, 10'000).doc("Attempts at a time."),
+        field<&WebhookSettings::per_subscriber>().range(1, 1'000).doc(
+            "Of one subscriber at a time; of one that fails, one."),
+        field<&WebhookSettings::disable_after>()
+            .range(1, 24 * 366)
+            .doc("Of nothing but failure; then a subscriber is disabled."),
+        field<&WebhookSettings::retention>().range(1, 24 * 366).doc("Of deliveries that are finished."),
+        field<&WebhookSettings::max_subscribers>().range(1, 10'000).doc("One more is refused."));
+  }
+};
+HOLDFAST_DESCRIBE(WebhookSettings, (enabled, allow_private_addresses, attempt_timeout, max_attempts,
+                                    max_in_flight, per_subscriber, disable_after, retention, max_subscribers))
+
 struct WorkerSettings {
   bool enabled = true;
 
@@ -239,6 +271,7 @@ struct Settings {
   IdempotencySettings idempotency;
   MessagingSettings messaging;
   NotificationSettings notifications;
+  WebhookSettings webhooks;
   WorkerSettings worker;
   ShutdownSettings shutdown;
   LogSettings log;
@@ -249,7 +282,7 @@ struct Settings {
         field<&Settings::data>().length(1, 4096).doc("Folder of the database and the mail."));
   }
 };
-HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications, worker,
-                             shutdown, log, runtime))
+HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications,
+                             webhooks, worker, shutdown, log, runtime))
 
 }  // namespace holdfast::orders

@@ -14,6 +14,7 @@ void add_outbox(CLI::App& app, Invocation& invocation);
 void add_replay(CLI::App& app, Invocation& invocation);
 void add_serve(CLI::App& app, Invocation& invocation);
 void add_version(CLI::App& app, Invocation& invocation);
+void add_webhooks(CLI::App& app, Invocation& invocation);
 void add_worker(CLI::App& app, Invocation& invocation);
 
 }  // namespace holdfast::cli
