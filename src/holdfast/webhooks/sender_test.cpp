@@ -358,6 +358,24 @@ TEST_F(SenderTest, ALateRecordOfALostAttemptIsRefused) {
   });
 }
 
+TEST_F(SenderTest, ALateFailureDoesNotCountBesideTheOneThatReplacedIt) {
+  run([&](const Context& ctx, Hooks& hooks) {
+    const auto made = hooks.subscribe(ctx, "https://a.example/");
+    runtime::Latch late;
+    receiver.answer = [&](const Context&, const Received&) {
+      if (receiver.all.size() == 1) late.wait(hooks.runtime.context(), "a process that was suspended");
+      return http::ClientResponse{.status = 503, .headers = {{"Retry-After", "3600"}}};
+    };
+    hooks.sender->start();
+    hooks.publish(ctx);
+    runtime::sleep_for(ctx, 40s);
+    ASSERT_EQ(hooks.attempts("retried"), 1U);
+    late.open();
+    ASSERT_TRUE(eventually(ctx, [&] { return hooks.attempts("refused") == 1; }));
+    EXPECT_EQ(hooks.subscriber(ctx, made.subscriber.id).consecutive_failures, 1);
+  });
+}
+
 TEST_F(SenderTest, StoppingWaitsForAttemptsAndGivesBackWhatItCutsOff) {
   run([&](const Context& ctx, Hooks& hooks) {
     const auto slow = hooks.subscribe(ctx, "https://slow.example/");
