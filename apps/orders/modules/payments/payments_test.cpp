@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "holdfast/config/config.hpp"
+#include "holdfast/runtime/fiber.hpp"
 #include "orders/modules/payments/payment_states.hpp"
 #include "orders/modules/payments/testing/shop.hpp"
 
@@ -191,6 +192,19 @@ TEST(Payments, AnUnknownPaymentKeepsTheTimeItBecameSo) {
     shop.authorize(order);
     shop.payments.measure(shop.ctx);
     EXPECT_THAT(shop.metrics.expose(), HasSubstr("holdfast_payments_unknown 0\n"));
+  });
+}
+
+TEST(Payments, WhatWasHeardMeanwhileCountsMoreThanATimeout) {
+  with_shop([](Shop& shop) {
+    const OrderId order = shop.open(1250);
+    shop.authorize(order);
+    shop.provider.fail_next(Failure::after);
+    const Outcome timed_out = shop.payments.capture(shop.ctx, order, "saga/capture");
+    const ProviderPayment taken = shop.provider.find(shop.ctx, shop.authorization(order)).value();
+    shop.payments.receive(shop.ctx, {"evt_1", taken, taken.ref, std::nullopt}, {});
+    EXPECT_EQ(shop.record(timed_out).state, PaymentState::captured);
+    EXPECT_TRUE(shop.payments.capture(shop.ctx, order, "saga/capture").captured());
   });
 }
 
@@ -409,6 +423,27 @@ TEST(PaymentEvents, MoveAPaymentOnAndTellOfItInTheSameTransaction) {
     EXPECT_TRUE(told[0].changed);
     EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_1", held), tell), EventOutcome::duplicate);
     EXPECT_EQ(told.size(), 1U);
+  });
+}
+
+TEST(PaymentEvents, ThatArriveTwiceAtOnceAreHandledOnce) {
+  with_shop([](Shop& shop) {
+    const OrderId order = shop.open(1250);
+    shop.payments.authorize(shop.ctx, order);
+    const ProviderPayment held = shop.provider.find(shop.ctx, shop.authorization(order)).value();
+    int told = 0;
+    std::vector<EventOutcome> outcomes;
+    runtime::FiberGroup fibers(shop.ctx);
+    for (int i = 0; i < 3; ++i) {
+      fibers.spawn("delivery", [&](const Context& ctx) {
+        const auto tell = [&](const Context&, sql::Transaction&, const PaymentEvent&) { ++told; };
+        outcomes.push_back(shop.payments.receive(ctx, event_of("evt_1", held), tell));
+      });
+    }
+    fibers.wait();
+    EXPECT_EQ(told, 1);
+    EXPECT_THAT(outcomes, ::testing::UnorderedElementsAre(EventOutcome::applied, EventOutcome::duplicate,
+                                                          EventOutcome::duplicate));
   });
 }
 

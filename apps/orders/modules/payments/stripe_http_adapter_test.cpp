@@ -124,6 +124,27 @@ TEST_F(StripeAdapter, AFailureThatTheApiKeepsForItsKeyIsAskedAboutAndThenLeftBeh
   });
 }
 
+TEST_F(StripeAdapter, AFailureThatHidAnEffectIsSeenThrough) {
+  run([&](const Context& ctx) {
+    fake_.failure_hides_effect = true;
+    const Authorization wanted = authorization();
+    fake_.remembered_failure = 500;
+    EXPECT_EQ(reason_of([&] { provider_.authorize(ctx, wanted); }), "payment_outcome_unknown");
+    const ProviderPayment held = provider_.authorize(ctx, wanted);
+    EXPECT_EQ(held.status, ProviderStatus::authorized);
+    EXPECT_EQ(fake_.effects, 1U) << "not held twice";
+    fake_.remembered_failure = 500;
+    EXPECT_EQ(reason_of([&] { provider_.capture(ctx, held.ref, "c", wanted.amount); }),
+              "payment_outcome_unknown");
+    EXPECT_EQ(provider_.capture(ctx, held.ref, "c", wanted.amount).captured, wanted.amount);
+    const Money part{250, wanted.amount.currency};
+    fake_.remembered_failure = 500;
+    EXPECT_EQ(reason_of([&] { provider_.refund(ctx, held.ref, "r", part); }), "payment_outcome_unknown");
+    EXPECT_EQ(provider_.refund(ctx, held.ref, "r", part).refunded, part);
+    EXPECT_EQ(fake_.effects, 3U);
+  });
+}
+
 TEST_F(StripeAdapter, ItsWordsBecomeOurs) {
   run([&](const Context& ctx) {
     StripeSettings settings;

@@ -23,7 +23,8 @@ class FakeStripe {
 
   Failure failure = Failure::none;
   std::size_t failures_left = 0;
-  int remembered_failure = 0;  ///< this status is answered next, nothing done, and kept for the key
+  int remembered_failure = 0;         ///< this status is answered next, nothing done, and kept for the key
+  bool failure_hides_effect = false;  ///< the remembered failure is answered, and yet it was done
   std::optional<std::string> answer_next;                          ///< this body, with 200, whatever was done
   std::vector<std::pair<std::string, std::string>> extra_headers;  ///< of the next answer
   std::string refund_status = "succeeded";

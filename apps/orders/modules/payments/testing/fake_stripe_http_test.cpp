@@ -255,8 +255,9 @@ http::ClientResponse FakeStripe::send(const http::ClientRequest& request) {
     if (failing && failure == Failure::after) lose();
     return respond(kept->second.answer, true);
   }
-  Answer answer = remembered_failure != 0 ? error(std::exchange(remembered_failure, 0), "api_error", "")
-                                          : handle(request, path, form);
+  Answer answer;
+  if (remembered_failure == 0 || failure_hides_effect) answer = handle(request, path, form);
+  if (remembered_failure != 0) answer = error(std::exchange(remembered_failure, 0), "api_error", "");
   kept_[key] = {path + "?" + raw, answer};
   if (failing && failure == Failure::after) lose();
   return respond(answer, false);
