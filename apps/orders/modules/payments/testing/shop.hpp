@@ -49,6 +49,7 @@ class TestProvider final : public PaymentProvider {
     return memory_->refund(ctx, ref, key, amount);
   }
   ProviderPayment fetch(const Context& ctx, const std::string& ref) override {
+    if (auto meanwhile = std::exchange(during_fetch, nullptr)) meanwhile();
     return memory_->fetch(ctx, ref);
   }
   std::optional<ProviderPayment> find(const Context& ctx, const Authorization& wanted) override {
@@ -65,6 +66,7 @@ class TestProvider final : public PaymentProvider {
   void restart() { memory_ = std::make_unique<MemoryProvider>(); }
   void forget_keys() { forgetful_ = true; }
   void answer_amount(Money amount) { amount_ = amount; }
+  std::function<void()> during_fetch;  ///< once
 
  private:
   std::unique_ptr<MemoryProvider> memory_ = std::make_unique<MemoryProvider>();
