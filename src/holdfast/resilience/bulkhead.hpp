@@ -116,10 +116,10 @@ class Bulkhead {
   void let_in() noexcept;
   void unlink(Waiter& waiter) noexcept;
 
+  std::atomic<std::uint64_t> word_{0};  // how many run (low half) and how many wait
   const BulkheadOptions options_;
   const char* const name_;
-  std::atomic<std::uint64_t> word_{0};  // how many run (low half) and how many wait
-  std::mutex mutex_;                    // guards the line; held wherever the number of those waiting changes
+  std::mutex mutex_;  // guards the line; held wherever the number of those waiting changes
   Waiter* first_ = nullptr;
   Waiter* last_ = nullptr;
 };

@@ -172,8 +172,7 @@ CircuitBreaker::Permit CircuitBreaker::try_enter_unusual(Instant now) noexcept {
         told[changes++] = open(BreakerReason::probe_lost, now);
         return refuse(now);
       }
-      probes_good_ = 0;  // nobody has asked for long: begin anew
-      half_open_until_ = now + options_.half_open_at_most;
+      half_open_until_ = now + options_.half_open_at_most;  // nobody is out: nothing is late
     }
     const std::uint64_t state = state_.load(std::memory_order_relaxed);
     if (mode == BreakerState::closed || mode == BreakerState::forced_closed) {

@@ -56,7 +56,7 @@ struct BreakerOptions {
         field<&BreakerOptions::window>().doc("What is recent: the last seconds, or the last calls."),
         field<&BreakerOptions::window_time>()
             .range(1'000, 3'600'000'000)
-            .doc("With window: time. In slices; up to an eighth more may be looked at."),
+            .doc("With window: time. Forgotten in slices of at most an eighth of it."),
         field<&BreakerOptions::window_calls>().range(1, kMaxWindowCalls).doc("With window: calls."),
         field<&BreakerOptions::minimum_calls>()
             .range(1, 1'000'000)
@@ -217,7 +217,7 @@ class CircuitBreaker {
 
  private:
   static constexpr int kModeBits = 3;
-  static constexpr std::size_t kSlices = 16;  // between 9 and 16 of them make up the window of time
+  static constexpr std::size_t kSlices = 16;  // between 9 and 16 of them make up the window
   static constexpr int kSliceCallBits = 28;
 
   // A slice's calls, in one word so that a thread can begin a new slice in one store: generation (8 bits),

@@ -78,7 +78,7 @@ Pipeline::Pipeline(std::string name, const PipelineOptions& options, const Pipel
       budget_(options.retry.budget, parts.clock.now()),
       bulkhead_(places(options.bulkhead), name_.c_str()) {
   if (options.limit.enabled) {
-    limiter_.emplace(RateOptions{
+    limit_.emplace(RateOptions{
         .requests = options.limit.requests, .window = options.limit.window, .burst = options.limit.burst});
   }
   if (!options.breaker.enabled) breaker_.force_closed(clock_.now());
@@ -121,9 +121,9 @@ bool Pipeline::enter(Course& course) {
   if (!*course.place) [[unlikely]] {
     if (!wait_in_line(course)) return false;
   }
-  if (limiter_) {
-    const RateDecision decision = limiter_->try_acquire(course.now);
-    if (!decision.allowed) return refuse(course, RefusedBy::rate_limit_reached, decision.retry_after);
+  if (limit_) {
+    const Duration wait = limit_->take_one(limit_state_, course.now);
+    if (wait > Duration(0)) return refuse(course, RefusedBy::rate_limit_reached, wait);
   }
   const auto mine = cells_.mine();
   mine.add(mine.cells.counts[kAttempts]);

@@ -217,8 +217,10 @@ class Pipeline {
   CircuitBreaker breaker_;
   RetryBudget budget_;
   PerThread<Cells> cells_;
-  alignas(kCacheLine) Bulkhead bulkhead_;
-  std::optional<TokenBucket> limiter_;
+  std::optional<TokenRate> limit_;
+  // What every call writes, whichever thread it is on, shares a line: a second thread fetches it once.
+  alignas(kCacheLine) TokenRate::State limit_state_{TokenRate::kFull};
+  Bulkhead bulkhead_;
   std::vector<observe::Observation> observations_;
 };
 

@@ -47,6 +47,18 @@ class TokenRate {
   /// Takes `count` tokens if they are there, all or none. 0 only looks.
   RateDecision try_acquire(State& state, Instant now, std::uint64_t count = 1) const noexcept;
 
+  /// Takes one token and says no more than is needed: zero if it was there, else how long it will be.
+  Duration take_one(State& state, Instant now) const noexcept {
+    const std::int64_t at = now.time_since_epoch().count();
+    std::int64_t full_at = state.load(std::memory_order_relaxed);
+    std::int64_t owed_then = 0;
+    do {
+      owed_then = (full_at > at ? full_at - at : 0) + interval_;
+      if (owed_then > tolerance_) return Duration(owed_then - tolerance_);
+    } while (!state.compare_exchange_weak(full_at, at + owed_then, std::memory_order_relaxed));
+    return Duration(0);
+  }
+
   std::uint64_t burst() const noexcept { return burst_; }
   const RateOptions& options() const noexcept { return options_; }
 
