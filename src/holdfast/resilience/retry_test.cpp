@@ -198,7 +198,7 @@ TEST(RetryBudget, BoundsAttemptsInEverySpanOfTimeUnderTotalFailure) {
         retries = made;
       }
     }
-    EXPECT_GT(retries, 1'000) << "what is allowed is used";
+    EXPECT_GT(retries, 100) << "what is allowed is used";
   }
 }
 
