@@ -21,6 +21,7 @@
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/observe/health.hpp"
 #include "holdfast/resilience/admission.hpp"
+#include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/lifecycle.hpp"
@@ -175,6 +176,8 @@ struct OrderSystem::State {
         logger(log.logger("orders")),
         ids(runtime.clock(), runtime.random()),
         health(runtime.clock()),
+        dependencies(settings.dependencies,
+                     {runtime.clock(), runtime.random(), metrics, log.logger("dependency")}),
         parts([this](const std::string& line) { logger.warn(line); }) {}
 
   bool has_worker() const { return role == Role::worker || settings.worker.enabled; }
@@ -265,7 +268,7 @@ struct OrderSystem::State {
     notifications::add_routes(router, *database, *transport);
     access::add_routes(router, *database, *authenticator, ids, runtime.random());
     add_webhook_routes(router, *database, *idempotency, *webhook_subscribers, *webhook_deliveries);
-    add_ops_routes(router, {runtime, *database, log, metrics, health});
+    add_ops_routes(router, {runtime, *database, log, metrics, health, dependencies});
     http::add_api_pages(
         router, {.title = "Order System",
                  .version = "1.0.0",
@@ -347,6 +350,7 @@ struct OrderSystem::State {
   const observe::Logger logger;
   IdGenerator ids;
   observe::Health health;
+  resilience::Dependencies dependencies;
   std::unique_ptr<sql::Database> database;
   std::vector<observe::Observation> observations;
   observe::Health::Check database_check;
@@ -415,6 +419,7 @@ void OrderSystem::start(const Context& ctx) {
     stop(ctx);
     throw;
   }
+  state.dependencies.report_unknown();
   state.logger.info("started", {{"data", state.settings.data}, {"port", http_port()}});
 }
 
@@ -427,6 +432,8 @@ std::uint16_t OrderSystem::http_port() const noexcept { return state_->server ? 
 sql::Database& OrderSystem::database() noexcept { return *state_->database; }
 
 const http::Router& OrderSystem::router() const noexcept { return state_->server->router(); }
+
+resilience::Dependencies& OrderSystem::dependencies() noexcept { return state_->dependencies; }
 
 bool OrderSystem::balanced(const Context& ctx) { return reconcile(ctx, *state_->database).balanced; }
 

@@ -17,6 +17,7 @@
 #include "holdfast/http/router.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
+#include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/database.hpp"
 #include "orders/settings.hpp"
@@ -65,6 +66,8 @@ class OrderSystem {
   // From start() to stop():
   sql::Database& database() noexcept;
   const http::Router& router() const noexcept;  ///< Role::serve only
+  /// What it asks of other services; lives as long as it.
+  resilience::Dependencies& dependencies() noexcept;
   /// As GET /v1/ops/reconciliation shows it.
   bool balanced(const Context& ctx);
 

@@ -4,6 +4,7 @@
 
 #include "holdfast/messaging/dead_letters.hpp"
 #include "holdfast/messaging/outbox_status.hpp"
+#include "orders/dependencies_ops.hpp"
 #include "orders/settings.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/shared/paging.hpp"
@@ -239,6 +240,7 @@ void add_ops_routes(http::Router& router, const OpsParts& parts) {
                 return levels_of(log);
               });
   add_dead_letters(router, parts.database);
+  add_dependency_routes(router, parts.dependencies, parts.runtime.clock());
 }
 
 std::vector<observe::Observation> observe_database(observe::Metrics& metrics, sql::Database& database) {

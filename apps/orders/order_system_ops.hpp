@@ -7,6 +7,7 @@
 #include "holdfast/observe/health.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
+#include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/database.hpp"
 #include "orders/modules/inventory/inventory.hpp"
@@ -38,6 +39,7 @@ struct OpsParts {
   observe::Log& log;
   observe::Metrics& metrics;
   observe::Health& health;
+  resilience::Dependencies& dependencies;
 };
 
 /// The parts are borrowed by the routes.

@@ -16,6 +16,7 @@
 #include "holdfast/base/rules.hpp"
 #include "holdfast/config/secret.hpp"
 #include "holdfast/config/units.hpp"
+#include "holdfast/resilience/dependencies.hpp"
 
 namespace holdfast::orders {
 
@@ -276,13 +277,16 @@ struct Settings {
   ShutdownSettings shutdown;
   LogSettings log;
   RuntimeSettings runtime;
+  resilience::DependencyMap dependencies;
 
   static constexpr auto rules() {
     return holdfast::rules(
-        field<&Settings::data>().length(1, 4096).doc("Folder of the database and the mail."));
+        field<&Settings::data>().length(1, 4096).doc("Folder of the database and the mail."),
+        field<&Settings::dependencies>().size(0, 100).doc(
+            "By name, what is asked of other services, and how patiently; docs/resilience.md."));
   }
 };
 HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications,
-                             webhooks, worker, shutdown, log, runtime))
+                             webhooks, worker, shutdown, log, runtime, dependencies))
 
 }  // namespace holdfast::orders

@@ -57,7 +57,7 @@ Tree text_tree(std::string_view text, const std::string& origin) {
 /// map.
 std::optional<Tree> shaped(Setting::Shape shape, const std::string& text, const std::string& origin) {
   if (shape == Setting::Shape::value) return text_tree(text, origin);
-  if (shape == Setting::Shape::list_of_maps) return std::nullopt;
+  if (shape == Setting::Shape::list_of_maps || shape == Setting::Shape::map_of_maps) return std::nullopt;
   Tree tree{.kind = shape == Setting::Shape::list ? Tree::Kind::list : Tree::Kind::map, .origin = origin};
   for (std::string_view rest = text; !trimmed(rest).empty();) {
     const std::size_t comma = rest.find(',');
@@ -147,7 +147,8 @@ void apply_overrides(const Sources& sources, const std::vector<Setting>& setting
   for (const Override& given : sources.overrides) {
     const auto found = std::ranges::find_if(settings, [&](const Setting& setting) {
       return setting.path == given.path ||
-             (setting.shape == Setting::Shape::map && given.path.starts_with(setting.path + "."));
+             ((setting.shape == Setting::Shape::map || setting.shape == Setting::Shape::map_of_maps) &&
+              given.path.starts_with(setting.path + "."));
     });
     if (found == settings.end()) {
       std::vector<std::string_view> paths;
@@ -162,6 +163,10 @@ void apply_overrides(const Sources& sources, const std::vector<Setting>& setting
         continue;
       }
       put(root, given.path, std::move(*tree));
+      continue;
+    }
+    if (found->shape == Setting::Shape::map_of_maps) {  // a setting of an entry: "dependencies.x.retry.tries"
+      put(root, given.path, text_tree(given.value, given.origin));
       continue;
     }
     // An entry of a map, whose own name may have dots: "log.levels.http.server".

@@ -9,7 +9,7 @@
 //
 // Members may be bool, numbers, std::string, described enums, chrono durations ("200ms"), ByteSize,
 // Secret, what has a TextForm; std::optional, std::vector and std::map<std::string, …> of those;
-// described structs and vectors of them. Rules are those of base/rules.hpp; a range counts in the
+// described structs, vectors and maps of them. Rules are those of base/rules.hpp; a range counts in the
 // member's own unit. A default that breaks its rule makes the setting a required one.
 #pragma once
 

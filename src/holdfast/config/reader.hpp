@@ -151,7 +151,9 @@ void collect_member(std::vector<Setting>& settings, const std::string& path) {
     settings.push_back(
         {path, Described<Item> && !HasTextForm<Item> ? Setting::Shape::list_of_maps : Setting::Shape::list});
   } else if constexpr (kIsMap<T>) {
-    settings.push_back({path, Setting::Shape::map});
+    using Item = typename T::mapped_type;
+    settings.push_back(
+        {path, Described<Item> && !HasTextForm<Item> ? Setting::Shape::map_of_maps : Setting::Shape::map});
   } else {
     settings.push_back({path, Setting::Shape::value});
   }
@@ -249,7 +251,8 @@ void read_value(Reader& reader, const Tree& tree, T& out, const FieldRule& rule 
     check_rules();
   } else if constexpr (detail::kIsMap<T>) {
     if (!reader.require(tree, Tree::Kind::map, "a map")) return;
-    out.clear();
+    using Item = typename T::mapped_type;
+    if constexpr (!Described<Item> || HasTextForm<Item>) out.clear();  // structs are laid over their defaults
     for (const auto& [key, value] : tree.members) {
       const Reader::Step step(reader, key);
       read_value(reader, value, out[key]);

@@ -36,7 +36,7 @@ std::string_view to_string(Tree::Kind kind) noexcept;
 
 /// A setting as declared: "http.idle_timeout".
 struct Setting {
-  enum class Shape : std::uint8_t { value, list, map, list_of_maps };
+  enum class Shape : std::uint8_t { value, list, map, list_of_maps, map_of_maps };
   std::string path;
   Shape shape = Shape::value;
 };

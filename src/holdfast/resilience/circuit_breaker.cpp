@@ -43,16 +43,16 @@ const BreakerOptions& checked(const BreakerOptions& options) {
 
 void BreakerOptions::validate(Violations& faults) const {
   if (!(failure_rate > 0 && failure_rate <= 1)) {
-    faults.add_at("/failure_rate", "out_of_range", "must be above 0 and at most 1");
+    faults.add_at("/failureRate", "out_of_range", "must be above 0 and at most 1");
   }
   if (!(slow_call_rate > 0 && slow_call_rate <= 1)) {
-    faults.add_at("/slow_call_rate", "out_of_range", "must be above 0 and at most 1");
+    faults.add_at("/slowCallRate", "out_of_range", "must be above 0 and at most 1");
   }
   if (window == BreakerWindow::calls && minimum_calls > window_calls) {
-    faults.add_at("/minimum_calls", "out_of_range", "can't be more than window_calls");
+    faults.add_at("/minimumCalls", "out_of_range", "can't be more than window_calls");
   }
   if (open_at_most < open_for) {
-    faults.add_at("/open_at_most", "out_of_range", "can't be shorter than open_for");
+    faults.add_at("/openAtMost", "out_of_range", "can't be shorter than open_for");
   }
 }
 
