@@ -56,7 +56,34 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-Process::Process(ProcessOptions options) {
+std::unique_lock<std::mutex> Belongings::hold() {
+  std::unique_lock lock(mutex_);
+  if (taken_) throw std::runtime_error("interrupted");
+  return lock;
+}
+
+void Belongings::add_folder(const std::filesystem::path& folder) {
+  const auto held = hold();
+  folders_.insert(folder);
+}
+
+void Belongings::forget_folder(const std::filesystem::path& folder) {
+  const std::lock_guard lock(mutex_);
+  folders_.erase(folder);
+}
+
+void Belongings::take_away() {
+  const std::lock_guard lock(mutex_);
+  taken_ = true;
+  for (const pid_t pid : running_) ::kill(pid, SIGKILL);
+  for (const pid_t pid : running_) ::waitpid(pid, nullptr, 0);
+  running_.clear();
+  std::error_code ignored;
+  for (const auto& folder : folders_) std::filesystem::remove_all(folder, ignored);
+  folders_.clear();
+}
+
+Process::Process(ProcessOptions options) : belongings_(options.belongings) {
   static std::atomic<int> started{0};
   const std::string stem = options.name + "." + std::to_string(++started);
   out_path_ = options.folder / (stem + ".out");
@@ -71,8 +98,21 @@ Process::Process(ProcessOptions options) {
   ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC,
                                      0644);
   ::posix_spawn_file_actions_addchdir_np(&actions, options.folder.c_str());
-  const int failure = ::posix_spawnp(&pid_, options.command.front().c_str(), &actions, nullptr,
-                                     pointers(options.command).data(), pointers(environment).data());
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);  // who waits for signals in a thread has them blocked
+  ::posix_spawnattr_setflags(
+      &attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | (belongings_ ? POSIX_SPAWN_SETPGROUP : 0)));
+  int failure = 0;
+  {
+    const auto held = belongings_ ? belongings_->hold() : std::unique_lock<std::mutex>();
+    failure = ::posix_spawnp(&pid_, options.command.front().c_str(), &actions, &attributes,
+                             pointers(options.command).data(), pointers(environment).data());
+    if (failure == 0 && belongings_) belongings_->started(pid_);
+  }
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (failure != 0) {
     pid_ = -1;
@@ -82,21 +122,29 @@ Process::Process(ProcessOptions options) {
 }
 
 Process::~Process() {
-  if (pid_ > 0 && !ended_) kill();
+  if (pid_ <= 0 || ended_) return;
+  try {
+    kill();
+  } catch (const std::runtime_error&) {  // it was taken away meanwhile
+  }
 }
 
-ExitStatus Process::reap(int status) {
+bool Process::collect(bool wait) {
+  if (ended_) return true;
+  const auto held = belongings_ ? belongings_->hold() : std::unique_lock<std::mutex>();
+  int status = 0;
+  pid_t got = 0;
+  do {
+    got = ::waitpid(pid_, &status, wait ? 0 : WNOHANG);
+  } while (got < 0 && errno == EINTR);
+  if (got != pid_) return false;
+  if (belongings_) belongings_->collected(pid_);
   ended_ = WIFEXITED(status) ? ExitStatus{.code = WEXITSTATUS(status), .signal = 0}
                              : ExitStatus{.code = -1, .signal = WTERMSIG(status)};
-  return *ended_;
+  return true;
 }
 
-bool Process::running() {
-  if (ended_) return false;
-  int status = 0;
-  if (::waitpid(pid_, &status, WNOHANG) == pid_) reap(status);
-  return !ended_;
-}
+bool Process::running() { return !collect(/*wait=*/false); }
 
 void Process::signal(int number) const {
   if (!ended_) ::kill(pid_, number);
@@ -107,10 +155,8 @@ void Process::interrupt() const { signal(SIGINT); }
 ExitStatus Process::kill() {
   if (ended_) return *ended_;
   ::kill(pid_, SIGKILL);
-  int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
-  return reap(status);
+  collect(/*wait=*/true);
+  return ended_.value();
 }
 
 ExitStatus Process::wait(std::chrono::milliseconds at_most) {
@@ -124,9 +170,8 @@ ExitStatus Process::wait(std::chrono::milliseconds at_most) {
     throw std::runtime_error("process " + std::to_string(pid_) + " has not ended in " +
                              std::to_string(at_most.count()) + " ms. It wrote:\n" + out() + err());
   }
-  int status = 0;
-  ::waitpid(pid_, &status, 0);
-  return reap(status);
+  collect(/*wait=*/true);
+  return ended_.value();
 }
 
 std::string Process::out() const { return read_text(out_path_); }

@@ -1,4 +1,4 @@
-// A process of a test's own: started, watched, signalled by its pid, and gone when the test is.
+// A process of a test's or drill's own: started, watched, signalled by its pid, and gone when its owner is.
 //
 //   TemporaryFolder folder;
 //   Process replay({.command = {binary, "replay", file}, .folder = folder.path()});
@@ -13,7 +13,9 @@
 #include <chrono>
 #include <filesystem>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +34,28 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+/// The processes and folders of a run that may be interrupted: all of them can be taken away at once, from
+/// another thread. Any thread.
+class Belongings {
+ public:
+  /// Kills what runs and removes the folders. Nothing can be started afterwards.
+  void take_away();
+
+  /// Held while a process is started or its end is collected, so that take_away() kills no stranger that
+  /// has got an old pid. Throws std::runtime_error after take_away().
+  std::unique_lock<std::mutex> hold();
+  void started(pid_t pid) { running_.insert(pid); }  // these two under hold()
+  void collected(pid_t pid) { running_.erase(pid); }
+  void add_folder(const std::filesystem::path& folder);
+  void forget_folder(const std::filesystem::path& folder);
+
+ private:
+  std::mutex mutex_;
+  bool taken_ = false;
+  std::set<pid_t> running_;
+  std::set<std::filesystem::path> folders_;
+};
+
 struct ExitStatus {
   int code = -1;   ///< -1: it was ended by a signal
   int signal = 0;  ///< 0: it ended by itself
@@ -43,6 +67,8 @@ struct ProcessOptions {
   std::map<std::string, std::string>
       environment;               ///< added to PATH, HOME and the sanitizers' options, all it gets
   std::string name = "process";  ///< of the output files: "process.1.out", "process.1.err"
+  /// Borrowed; the process then is in a group of its own, which a terminal's Ctrl-C does not reach.
+  Belongings* belongings = nullptr;
 };
 
 class Process {
@@ -68,8 +94,10 @@ class Process {
   std::string err() const;  ///< standard error so far
 
  private:
-  ExitStatus reap(int status);
+  /// Collects its end: now where that is possible, and, where `wait`, after waiting for it.
+  bool collect(bool wait);
 
+  Belongings* belongings_ = nullptr;
   std::filesystem::path out_path_;
   std::filesystem::path err_path_;
   pid_t pid_ = -1;

@@ -63,6 +63,12 @@ bool RawConnection::receive_until(std::string_view text, std::chrono::millisecon
   return true;
 }
 
+bool RawConnection::ended() {
+  while (receive_some(std::chrono::milliseconds::zero())) {
+  }
+  return answer_.closed;
+}
+
 RawAnswer RawConnection::receive(std::chrono::milliseconds quiet) {
   while (receive_some(quiet)) {
   }

@@ -36,6 +36,8 @@ class RawConnection {
   RawAnswer receive(std::chrono::milliseconds quiet = std::chrono::seconds(15));
   /// Reads until `text` has come; false where the connection ends or `at_most` passes before.
   bool receive_until(std::string_view text, std::chrono::milliseconds at_most = std::chrono::seconds(10));
+  /// Whether the server has closed or reset it by now; never waits.
+  bool ended();
   const std::string& received() const noexcept { return answer_.text; }
 
  private:

@@ -24,6 +24,10 @@ std::filesystem::path binary(const std::string& name) {
 std::string holdfast_binary() { return binary("holdfast").string(); }
 
 ServerProcess::ServerProcess(ServerProcessOptions options) : options_(std::move(options)) {
+  if (options_.folder.empty())
+    own_folder_.emplace();
+  else
+    std::filesystem::create_directories(options_.folder);
   if (options_.start) start();
 }
 
@@ -33,15 +37,16 @@ ProcessOptions ServerProcess::process_options(std::vector<std::string> arguments
   environment.try_emplace("HOLDFAST_DATA", data().string());
   arguments.insert(arguments.begin(), holdfast_binary());
   return {.command = std::move(arguments),
-          .folder = folder_.path(),
+          .folder = folder(),
           .environment = std::move(environment),
-          .name = name};
+          .name = name,
+          .belongings = options_.belongings};
 }
 
 void ServerProcess::launch() {
-  std::vector<std::string> arguments{"serve", "--ready-file", (folder_.path() / "ready").string()};
+  std::vector<std::string> arguments{"serve", "--ready-file", (folder() / "ready").string()};
   arguments.insert(arguments.end(), options_.arguments.begin(), options_.arguments.end());
-  std::filesystem::remove(folder_.path() / "ready");
+  std::filesystem::remove(folder() / "ready");
   ProcessOptions process = process_options(std::move(arguments));
   process.environment.try_emplace("HOLDFAST_HTTP_ADDRESS", "127.0.0.1:" + std::to_string(port_));
   process_ = std::make_unique<Process>(std::move(process));
@@ -50,7 +55,7 @@ void ServerProcess::launch() {
 void ServerProcess::wait_until_ready() {
   using namespace std::chrono_literals;
   const auto until = std::chrono::steady_clock::now() + options_.ready_within;
-  while (!std::filesystem::exists(folder_.path() / "ready")) {  // renamed into place: whole once it is there
+  while (!std::filesystem::exists(folder() / "ready")) {  // renamed into place: whole once it is there
     if (!process_->running())
       throw std::runtime_error("the server ended: " + process_->out() + process_->err());
     if (std::chrono::steady_clock::now() > until) {
@@ -58,7 +63,7 @@ void ServerProcess::wait_until_ready() {
     }
     std::this_thread::sleep_for(5ms);
   }
-  const std::string url = read_text(folder_.path() / "ready");
+  const std::string url = read_text(folder() / "ready");
   port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
 }
 

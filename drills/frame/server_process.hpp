@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct ServerProcessOptions {
   std::map<std::string, std::string> environment;  ///< e.g. {"HOLDFAST_FAULT_KILL", "outbox.before_mark"}
   bool start = true;
   std::chrono::milliseconds ready_within = std::chrono::seconds(20);
+  std::filesystem::path folder;      ///< for data and logs; a temporary one of its own where empty
+  Belongings* belongings = nullptr;  ///< as ProcessOptions'
 };
 
 class ServerProcess {
@@ -52,8 +55,10 @@ class ServerProcess {
   bool running() { return process_ && process_->running(); }
   std::uint16_t port() const noexcept { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
-  const std::filesystem::path& folder() const noexcept { return folder_.path(); }
-  std::filesystem::path data() const { return folder_.path() / "data"; }
+  const std::filesystem::path& folder() const noexcept {
+    return own_folder_ ? own_folder_->path() : options_.folder;
+  }
+  std::filesystem::path data() const { return folder() / "data"; }
   ServerProcessOptions& options() noexcept { return options_; }
 
   /// Runs another `holdfast` command on the same data folder to its end.
@@ -67,8 +72,8 @@ class ServerProcess {
  private:
   ProcessOptions process_options(std::vector<std::string> arguments) const;
 
-  TemporaryFolder folder_;
   ServerProcessOptions options_;
+  std::optional<TemporaryFolder> own_folder_;
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;
 };

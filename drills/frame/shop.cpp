@@ -19,17 +19,6 @@ namespace {
 
 constexpr int kSkus = 12;
 
-/// Tens of thousands of mails, each synced and in the end removed, take a slow disk minutes, and a process
-/// that is killed loses no more on it than in memory. The database stays on the disk.
-fs::path place_for_mail() {
-  constexpr std::uintmax_t kRoom = 2ULL << 30;
-  const fs::path memory = "/dev/shm";
-  std::error_code failure;
-  const fs::space_info space = fs::space(memory, failure);
-  const bool fits = !failure && space.available >= kRoom && ::access(memory.c_str(), W_OK) == 0;
-  return fits ? memory : fs::temp_directory_path();
-}
-
 ServerProcessOptions server_options(const ShopOptions& options, const fs::path& maildir) {
   ServerProcessOptions server;
   server.environment = {{"HOLDFAST_RATE_LIMIT_ENABLED", "false"},
@@ -37,6 +26,8 @@ ServerProcessOptions server_options(const ShopOptions& options, const fs::path& 
                         {"HOLDFAST_NOTIFICATIONS_MAILDIR", maildir.string()},
                         {"HOLDFAST_MESSAGING_LEASE", options.lease}};
   for (const auto& [name, value] : options.environment) server.environment[name] = value;
+  server.folder = options.folder;
+  server.belongings = options.belongings;
   return server;
 }
 
@@ -52,8 +43,19 @@ void add_product(HttpConnection& http, const std::string& sku, int price, std::i
 
 }  // namespace
 
+fs::path place_for_mail() {
+  constexpr std::uintmax_t kRoom = 2ULL << 30;
+  const fs::path memory = "/dev/shm";
+  std::error_code failure;
+  const fs::space_info space = fs::space(memory, failure);
+  const bool fits = !failure && space.available >= kRoom && ::access(memory.c_str(), W_OK) == 0;
+  return fits ? memory : fs::temp_directory_path();
+}
+
 Shop::Shop(ShopOptions options)
-    : mail_(place_for_mail()),
+    : own_mail_(options.mail_folder.empty() ? std::optional<TemporaryFolder>(std::in_place, place_for_mail())
+                                            : std::nullopt),
+      mail_(own_mail_ ? own_mail_->path() : options.mail_folder),
       server_(server_options(options, maildir())),
       api_key_(server_.create_key("admin")) {
   HttpConnection http = connect();

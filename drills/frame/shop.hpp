@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,15 @@ namespace holdfast::drills {
 struct ShopOptions {
   std::map<std::string, std::string> environment;  ///< added to the shop's own
   std::string lease = "400ms";
+  std::filesystem::path folder;       ///< for data, logs and mail; temporary ones where empty
+  std::filesystem::path mail_folder;  ///< a temporary one where empty
+  Belongings* belongings = nullptr;   ///< as ProcessOptions'
 };
+
+/// Where many mails are best kept: in memory where there is room for them. Tens of thousands of mails, each
+/// synced and in the end removed, take a slow disk minutes, and a process that is killed loses no more on
+/// it than in memory. The database stays on the disk.
+std::filesystem::path place_for_mail();
 
 class Shop {
  public:
@@ -49,10 +58,11 @@ class Shop {
   void read_some_mail(std::size_t at_most);
 
   std::filesystem::path database_file() const { return server_.data() / "orders.db"; }
-  std::filesystem::path maildir() const { return mail_.path() / "mail"; }
+  std::filesystem::path maildir() const { return mail_ / "mail"; }
 
  private:
-  TemporaryFolder mail_;
+  std::optional<TemporaryFolder> own_mail_;
+  std::filesystem::path mail_;
   ServerProcess server_;
   std::string api_key_;
   std::vector<std::string> skus_;

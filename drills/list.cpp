@@ -1,0 +1,17 @@
+// Every drill, a line each; the function of that name is in the file of that name.
+#include "drills/frame/drill.hpp"
+
+#define HOLDFAST_DRILLS(drill) drill(slow_loris) drill(noisy_client) drill(overload) drill(double_click)
+
+namespace holdfast::drills {
+
+#define HOLDFAST_DECLARE(name) Drill name();
+HOLDFAST_DRILLS(HOLDFAST_DECLARE)
+
+const std::vector<Drill>& all_drills() {
+#define HOLDFAST_LIST(name) name(),
+  static const std::vector<Drill> kAll = {HOLDFAST_DRILLS(HOLDFAST_LIST)};
+  return kAll;
+}
+
+}  // namespace holdfast::drills

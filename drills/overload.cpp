@@ -1,0 +1,94 @@
+// Three times as many requests as can be served.
+#include <algorithm>
+
+#include "drills/frame/drill.hpp"
+#include "drills/frame/load.hpp"
+
+namespace holdfast::drills {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr double kTimesThePeak = 3;
+constexpr double kLeastGoodput = 0.9;            // of the peak
+constexpr double kCheckoutsPart = 0.4;           // of the orders' peak, while everybody browses
+constexpr double kLeastCheckouts = 0.95;         // of those that are asked for
+constexpr std::size_t kConnections = 64;         // that find the peak
+constexpr std::size_t kManyConnections = 1'000;  // that overload
+
+LoadOptions checkouts(Stage& stage, const std::string& name, double rate, std::size_t connections) {
+  return {.port = stage.shop().server().port(),
+          .api_key = stage.shop().api_key(),
+          .rate = rate,
+          .connections = connections,
+          .next = orders(name, stage.shop()),
+          .journal = &stage.journal()};
+}
+
+LoadOptions pages(Stage& stage, double rate, std::size_t connections) {
+  LoadOptions options = checkouts(stage, "", rate, connections);
+  options.next = browsing(stage.shop());
+  return options;
+}
+
+LoadFigures measure(Stage& stage, LoadOptions options, std::chrono::milliseconds time) {
+  Load load(std::move(options));
+  stage.wait(time);
+  return load.finish();
+}
+
+std::string answers(const LoadFigures& figures) {
+  return std::to_string(figures.due) + " due: " + std::to_string(figures.good) + " in time, " +
+         std::to_string(figures.late) + " late, " + std::to_string(figures.refused) + " refused, " +
+         std::to_string(figures.unanswered + figures.unsent) + " unanswered, " +
+         std::to_string(figures.failed) + " failed";
+}
+
+void run(Stage& stage) {
+  stage.open_shop();
+  const auto slice = std::max<std::chrono::milliseconds>(stage.duration() / 5, 1500ms);
+  measure(stage, checkouts(stage, "warm", 0, kConnections), 500ms);
+  const LoadFigures peak = measure(stage, checkouts(stage, "peak", 0, kConnections), slice);
+  const LoadFigures browsing_peak = measure(stage, pages(stage, 0, kConnections), slice / 2);
+  stage.figure("peak of orders", peak.goodput(), "1/s");
+  stage.figure("peak of product pages", browsing_peak.goodput(), "1/s");
+
+  stage.say("three times the peak");
+  const LoadFigures over =
+      measure(stage, checkouts(stage, "over", kTimesThePeak * peak.goodput(), kManyConnections), slice);
+  stage.figure("orders asked for", static_cast<double>(over.due) / over.seconds, "1/s");
+  stage.figure("orders in time", over.goodput(), "1/s");
+  stage.figure("p99 of those served", over.p(0.99), "ms");
+  stage.check("goodput stays", over.goodput() >= kLeastGoodput * peak.goodput(),
+              with_unit(100 * over.goodput() / peak.goodput(), "% of the peak; ") + answers(over));
+  stage.check("what is not served is told so", over.failed == 0 && over.unanswered == 0, answers(over));
+
+  stage.say("three times the pages that can be served, and checkouts among them");
+  Load crowd(pages(stage, kTimesThePeak * browsing_peak.goodput(), kManyConnections));
+  stage.wait(300ms);
+  const LoadFigures paying =
+      measure(stage, checkouts(stage, "paying", kCheckoutsPart * peak.goodput(), kConnections), slice);
+  const LoadFigures looking = crowd.finish();
+  stage.figure("checkouts served", 100 * paying.served(), "%");
+  stage.figure("product pages served", 100 * looking.served(), "%");
+  stage.check("checkout is served", paying.served() >= kLeastCheckouts, answers(paying));
+  stage.check("before browsing", looking.served() < paying.served(), answers(looking));
+
+  const LoadFigures after = measure(stage, checkouts(stage, "after", 0, kConnections), slice / 2);
+  stage.check("it is over when it is over", after.goodput() >= kLeastGoodput * peak.goodput() * 0.8,
+              with_unit(after.goodput(), "orders/s afterwards"));
+}
+
+}  // namespace
+
+Drill overload() {
+  return {.name = "overload",
+          .breaks = "three times as many requests arrive as can be served",
+          .proves = "goodput stays at 90 % of the peak, and checkout is served before browsing",
+          .duration = 15s,
+          .quick = false,
+          .run = run};
+}
+
+}  // namespace holdfast::drills
