@@ -47,6 +47,7 @@ void run(Stage& stage) {
     noisy.api_key = noisy_key;
     noisy.rate = 0;
     noisy.connections = kNoisyConnections;
+    noisy.humble = true;
     Load noisy_load(noisy);
     meanwhile.add(shop_for(stage, "meanwhile-" + number, slice));
     noise.add(noisy_load.finish());

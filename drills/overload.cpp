@@ -41,8 +41,8 @@ LoadFigures measure(Stage& stage, LoadOptions options, std::chrono::milliseconds
 std::string answers(const LoadFigures& figures) {
   return std::to_string(figures.due) + " due: " + std::to_string(figures.good) + " in time, " +
          std::to_string(figures.late) + " late, " + std::to_string(figures.refused) + " refused, " +
-         std::to_string(figures.unanswered + figures.unsent) + " unanswered, " +
-         std::to_string(figures.failed) + " failed";
+         std::to_string(figures.unsent) + " not even sent, " + std::to_string(figures.unanswered) +
+         " unanswered, " + std::to_string(figures.failed) + " failed";
 }
 
 void run(Stage& stage) {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -127,6 +128,8 @@ class Load::Loop {
   };
 
   void run() {
+    constexpr int kHumble = 19;  // of this thread alone: on Linux, priorities are a thread's
+    if (options_.humble) ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kHumble);
     const auto begun = Steady::now();
     next_due_ = begun;
     while (!finishing_) {

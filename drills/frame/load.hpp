@@ -40,6 +40,9 @@ struct LoadOptions {
   std::string api_key;
   double rate = 0;               ///< requests a second; 0: a closed loop
   std::size_t connections = 32;  ///< most requests under way
+  /// Its thread takes only the processor time that nobody else wants, as a client on a machine of its own
+  /// would: for crowds that must not slow the programs down by their own work.
+  bool humble = false;
   NextRequest next;
   Journal* journal = nullptr;                  ///< borrowed; is told of orders asked for and answered
   std::chrono::milliseconds patience{10'000};  ///< with one answer
