@@ -1,7 +1,10 @@
 // Every drill, a line each; the function of that name is in the file of that name.
 #include "drills/frame/drill.hpp"
 
-#define HOLDFAST_DRILLS(drill) drill(slow_loris) drill(noisy_client) drill(overload) drill(double_click)
+#define HOLDFAST_DRILLS(drill)                                                                           \
+  drill(slow_loris) drill(noisy_client) drill(overload) drill(double_click) drill(provider_unplugged)    \
+      drill(provider_hangs) drill(provider_flaps) drill(provider_charges_then_drops) drill(recovery_10k) \
+          drill(webhook_storm) drill(kill_between_steps)
 
 namespace holdfast::drills {
 

@@ -11,10 +11,12 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr double kTimesThePeak = 3;
-constexpr double kLeastGoodput = 0.9;            // of the peak
-constexpr double kCheckoutsPart = 0.4;           // of the orders' peak, while everybody browses
-constexpr double kLeastCheckouts = 0.95;         // of those that are asked for
-constexpr std::size_t kConnections = 64;         // that find the peak
+constexpr double kLeastGoodput = 0.9;     // of the peak
+constexpr double kCheckoutsPart = 0.4;    // of the orders' peak, while everybody browses
+constexpr double kLeastCheckouts = 0.95;  // of those that are asked for
+constexpr std::size_t kConnections = 64;
+constexpr std::size_t kPeakConnections[] = {32, 128, 512};  // the peak is the best of these
+constexpr auto kBackToNormalWithin = 20s;
 constexpr std::size_t kManyConnections = 1'000;  // that overload
 
 LoadOptions checkouts(Stage& stage, const std::string& name, double rate, std::size_t connections) {
@@ -49,7 +51,12 @@ void run(Stage& stage) {
   stage.open_shop();
   const auto slice = std::max<std::chrono::milliseconds>(stage.duration() / 5, 1500ms);
   measure(stage, checkouts(stage, "warm", 0, kConnections), 500ms);
-  const LoadFigures peak = measure(stage, checkouts(stage, "peak", 0, kConnections), slice);
+  LoadFigures peak;
+  for (const std::size_t connections : kPeakConnections) {
+    const std::string name = "peak-" + std::to_string(connections);
+    const LoadFigures found = measure(stage, checkouts(stage, name, 0, connections), slice / 2);
+    if (found.goodput() > peak.goodput()) peak = found;
+  }
   const LoadFigures browsing_peak = measure(stage, pages(stage, 0, kConnections), slice / 2);
   stage.figure("peak of orders", peak.goodput(), "1/s");
   stage.figure("peak of product pages", browsing_peak.goodput(), "1/s");
@@ -75,9 +82,13 @@ void run(Stage& stage) {
   stage.check("checkout is served", paying.served() >= kLeastCheckouts, answers(paying));
   stage.check("before browsing", looking.served() < paying.served(), answers(looking));
 
-  const LoadFigures after = measure(stage, checkouts(stage, "after", 0, kConnections), slice / 2);
-  stage.check("it is over when it is over", after.goodput() >= kLeastGoodput * peak.goodput() * 0.8,
-              with_unit(after.goodput(), "orders/s afterwards"));
+  int tries = 0;
+  double again = 0;
+  const bool back = stage.wait_until(kBackToNormalWithin, [&] {
+    again = measure(stage, checkouts(stage, "after-" + std::to_string(++tries), 0, 128), 1s).goodput();
+    return again >= 0.8 * peak.goodput();
+  });
+  stage.check("it is over when it is over", back, with_unit(again, "orders/s afterwards"));
 }
 
 }  // namespace

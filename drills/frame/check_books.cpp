@@ -293,7 +293,7 @@ bool settled(Stage& stage) {
 void check_books(Stage& stage, CheckBooksOptions options) {
   if (!stage.has_shop()) return;
   Shop& shop = stage.shop();
-  if (stage.has_paysim() && !stage.paysim().process().running()) stage.paysim().start();
+  if (stage.has_paysim() && !stage.paysim().running()) stage.paysim().start();
   if (!shop.server().running()) shop.server().start();
   const auto begun = std::chrono::steady_clock::now();
   const bool done = stage.wait_until(options.settle_within, [&] {

@@ -8,11 +8,15 @@
 namespace holdfast::drills {
 
 PaysimProcess::PaysimProcess(PaysimOptions options) : options_(std::move(options)) {
+  if (options_.folder.empty())
+    own_folder_.emplace();
+  else
+    std::filesystem::create_directories(options_.folder);
   if (options_.start) start();
 }
 
 void PaysimProcess::start() {
-  const std::filesystem::path ready = folder_.path() / "ready";
+  const std::filesystem::path ready = folder() / "ready";
   std::vector<std::string> command{binary("paysim").string(),
                                    "--address",
                                    "127.0.0.1:" + std::to_string(port_),
@@ -22,8 +26,11 @@ void PaysimProcess::start() {
                                    ready.string()};
   command.insert(command.end(), options_.arguments.begin(), options_.arguments.end());
   std::filesystem::remove(ready);
-  process_ = std::make_unique<Process>(ProcessOptions{
-      .command = std::move(command), .folder = folder_.path(), .environment = {}, .name = "paysim"});
+  process_ = std::make_unique<Process>(ProcessOptions{.command = std::move(command),
+                                                      .folder = folder(),
+                                                      .environment = {},
+                                                      .name = "paysim",
+                                                      .belongings = options_.belongings});
   const auto until = std::chrono::steady_clock::now() + options_.ready_within;
   while (!std::filesystem::exists(ready)) {  // renamed into place: whole once it is there
     if (!process_->running()) throw std::runtime_error("paysim ended: " + process_->out() + process_->err());

@@ -11,7 +11,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +26,8 @@ struct PaysimOptions {
   std::vector<std::string> arguments;
   bool start = true;
   std::chrono::milliseconds ready_within = std::chrono::seconds(20);
+  std::filesystem::path folder;      ///< for data and logs; a temporary one of its own where empty
+  Belongings* belongings = nullptr;  ///< as ProcessOptions'
 };
 
 class PaysimProcess {
@@ -44,7 +48,8 @@ class PaysimProcess {
   bool running() { return process_ && process_->running(); }
   std::uint16_t port() const noexcept { return port_; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
-  std::filesystem::path data() const { return folder_.path() / "data"; }
+  std::filesystem::path data() const { return folder() / "data"; }
+  std::filesystem::path database_file() const { return data() / "paysim.db"; }
 
   // Its controls. Each throws std::runtime_error where paysim refuses, NoAnswer where it is gone.
 
@@ -59,8 +64,12 @@ class PaysimProcess {
  private:
   std::string control(const char* method, const std::string& path, const std::string& body = {});
 
-  TemporaryFolder folder_;
+  const std::filesystem::path& folder() const noexcept {
+    return own_folder_ ? own_folder_->path() : options_.folder;
+  }
+
   PaysimOptions options_;
+  std::optional<TemporaryFolder> own_folder_;
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;
 };

@@ -62,13 +62,13 @@ Shop& Stage::open_paid_shop(std::map<std::string, std::string> environment) {
   } catch (const std::runtime_error& missing) {
     throw NotPossible(missing.what());
   }
-  paysim_ = std::make_unique<Paysim>(
+  paysim_ = std::make_unique<PaysimProcess>(
       PaysimOptions{.folder = folder_ / "paysim", .belongings = options_.belongings});
   say("paysim takes payments on port " + std::to_string(paysim_->port()));
   environment.try_emplace("HOLDFAST_PAYMENTS_PROVIDER", "stripe");
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_URL", paysim_->url());
-  environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_SECRET_KEY", Paysim::kSecretKey);
-  environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_WEBHOOK_SECRET", Paysim::kWebhookSecret);
+  environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_SECRET_KEY", PaysimProcess::kSecretKey);
+  environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_WEBHOOK_SECRET", PaysimProcess::kWebhookSecret);
   Shop& shop = open_shop(std::move(environment));
   paysim_->send_webhooks_to(shop.server().url() + "/v1/webhooks/payments");
   return shop;

@@ -22,7 +22,7 @@
 #include <string_view>
 
 #include "drills/frame/journal.hpp"
-#include "drills/frame/paysim.hpp"
+#include "drills/frame/paysim_process.hpp"
 #include "drills/frame/report.hpp"
 #include "drills/frame/shop.hpp"
 
@@ -63,7 +63,7 @@ class Stage {
   Shop& open_paid_shop_where_possible(std::map<std::string, std::string> environment = {});
   Shop& shop() { return *shop_; }
   bool has_shop() const noexcept { return shop_ != nullptr; }
-  Paysim& paysim() { return *paysim_; }
+  PaysimProcess& paysim() { return *paysim_; }
   bool has_paysim() const noexcept { return paysim_ != nullptr; }
   /// A `holdfast worker` beside the server. Its environment is the server's with `environment` on top.
   std::unique_ptr<Process> start_worker(const std::map<std::string, std::string>& environment = {});
@@ -91,7 +91,7 @@ class Stage {
   std::filesystem::path mail_folder_;
   Report report_;
   Journal journal_;
-  std::unique_ptr<Paysim> paysim_;
+  std::unique_ptr<PaysimProcess> paysim_;
   std::unique_ptr<Shop> shop_;
 };
 

@@ -1,0 +1,219 @@
+#include "drills/frame/drill.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sqlite3.h>
+
+#include <fstream>
+#include <set>
+
+#include "drills/frame/check_books.hpp"
+#include "drills/frame/load.hpp"
+
+namespace holdfast::drills {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+TEST(Reports, PassOnlyWhereSomethingWasCheckedAndAllOfItHeld) {
+  Report report{.drill = "plug", .seed = 7};
+  EXPECT_EQ(report.verdict(), Verdict::failed) << "nothing was checked";
+  report.checks.push_back({.what = "one order", .held = true});
+  EXPECT_EQ(report.verdict(), Verdict::passed);
+  report.checks.push_back({.what = "one charge", .held = false, .evidence = "two"});
+  EXPECT_EQ(report.verdict(), Verdict::failed);
+  report.why_not = "no paysim";
+  EXPECT_EQ(report.verdict(), Verdict::not_run);
+}
+
+TEST(Reports, SayWhatHeldAndWhatWasMeasured) {
+  const Report report{
+      .drill = "plug",
+      .seed = 7,
+      .seconds = 1.25,
+      .checks = {{.what = "one order", .held = true}, {.what = "one charge", .evidence = "two"}},
+      .figures = {{.name = "goodput", .value = 12345.6, .unit = "1/s"}}};
+  EXPECT_THAT(report_text(report),
+              AllOf(HasSubstr("FAIL  plug"), HasSubstr("12,346 1/s"), HasSubstr("ok     one order"),
+                    HasSubstr("FAILED one charge: two"), HasSubstr("seed 7")));
+  EXPECT_THAT(reports_json({{report}}),
+              AllOf(HasSubstr(R"({"passed":false,"drills":[{"drill":"plug","verdict":"failed")"),
+                    HasSubstr(R"({"what":"one charge","held":false,"evidence":"two"})")));
+}
+
+TEST(Figures, KeepThreeDigitsThatCount) {
+  EXPECT_EQ(with_unit(0.256, "ms"), "0.26 ms");
+  EXPECT_EQ(with_unit(12.34, "ms"), "12.3 ms");
+  EXPECT_EQ(with_unit(1234567.2, ""), "1,234,567");
+  EXPECT_EQ(with_unit(-1234, ""), "-1,234");
+  EXPECT_EQ(with_unit(3, ""), "3");
+}
+
+TEST(LoadFigures, CountLatencyFromTheSlowest) {
+  LoadFigures figures{.due = 4, .good = 2, .seconds = 2, .latencies = {0.001F, 0.002F, 0.003F, 0.1F}};
+  EXPECT_NEAR(figures.p(0.5), 3, 0.01);
+  EXPECT_NEAR(figures.p(0.99), 100, 0.01);
+  EXPECT_DOUBLE_EQ(figures.goodput(), 1);
+  EXPECT_DOUBLE_EQ(figures.served(), 0.5);
+  EXPECT_EQ(LoadFigures{}.p(0.99), 0);
+}
+
+TEST(Belongings, AreTakenAwayFromAnotherThreadAndNothingCanBeStartedThen) {
+  Belongings belongings;
+  const TemporaryFolder outside;
+  const auto folder = outside.path() / "inside";
+  std::filesystem::create_directory(folder);
+  belongings.add_folder(folder);
+  Process sleeper({.command = {"sleep", "60"}, .folder = outside.path(), .belongings = &belongings});
+  const pid_t pid = sleeper.pid();
+  belongings.take_away();
+  EXPECT_EQ(::kill(pid, 0), -1) << "it still runs";
+  EXPECT_FALSE(std::filesystem::exists(folder));
+  EXPECT_THROW(Process({.command = {"sleep", "60"}, .folder = outside.path(), .belongings = &belongings}),
+               std::runtime_error);
+}
+
+TEST(Belongings, KnowNothingOfWhatHasEnded) {
+  Belongings belongings;
+  const TemporaryFolder folder;
+  Process process({.command = {"true"}, .folder = folder.path(), .belongings = &belongings});
+  EXPECT_EQ(process.wait(10s).code, 0);
+  belongings.take_away();
+}
+
+TEST(Drills, AreNamedOnceAndSayWhatTheyAreFor) {
+  std::set<std::string> names;
+  for (const Drill& drill : all_drills()) {
+    EXPECT_TRUE(names.insert(drill.name).second) << drill.name;
+    EXPECT_NE(drill.run, nullptr) << drill.name;
+    EXPECT_FALSE(drill.breaks.empty() || drill.proves.empty()) << drill.name;
+  }
+  EXPECT_EQ(find_drill("nobody"), nullptr);
+}
+
+TEST(Drills, AreAllInTheDocumentation) {
+  const std::string text = read_text(std::filesystem::path(HOLDFAST_SOURCE_DIR) / "docs" / "drills.md");
+  std::vector<std::string> documented;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("| `")) documented.push_back(line.substr(3, line.find('`', 3) - 3));
+  }
+  std::vector<std::string> listed;
+  for (const Drill& drill : all_drills()) {
+    listed.push_back(drill.name);
+    EXPECT_THAT(text, HasSubstr("| `" + drill.name + "` | " + drill.breaks + " | " + drill.proves + " |"));
+  }
+  EXPECT_EQ(documented, listed);
+}
+
+// What follows needs the built binary.
+
+Drill drill_that(void (*run)(Stage&)) { return {.name = "test", .breaks = "-", .proves = "-", .run = run}; }
+
+void order_some(Stage& stage) {
+  Load load({.port = stage.shop().server().port(),
+             .api_key = stage.shop().api_key(),
+             .rate = 50,
+             .next = orders("c", stage.shop()),
+             .journal = &stage.journal()});
+  stage.wait(200ms);
+  const LoadFigures figures = load.finish();
+  EXPECT_GT(figures.good, 0U);
+  EXPECT_EQ(figures.good, figures.due);
+  stage.wait_until(10s, [&] { return stage.shop().wait_until_consumed(); });
+}
+
+void change(const std::filesystem::path& file, const char* sql) {
+  sqlite3* db = nullptr;
+  ASSERT_EQ(::sqlite3_open(file.c_str(), &db), SQLITE_OK);
+  ::sqlite3_busy_timeout(db, 10'000);
+  EXPECT_EQ(::sqlite3_exec(db, sql, nullptr, nullptr, nullptr), SQLITE_OK) << ::sqlite3_errmsg(db);
+  ::sqlite3_close(db);
+}
+
+std::vector<std::string> failures(const Report& report) {
+  std::vector<std::string> names;
+  for (const Check& check : report.checks) {
+    if (!check.held) names.push_back(check.what);
+  }
+  return names;
+}
+
+TEST(CheckBooks, HoldWhereNothingWasBroken) {
+  const Report report = run_drill(drill_that([](Stage& stage) {
+                                    stage.open_shop();
+                                    order_some(stage);
+                                  }),
+                                  {.seed = 1});
+  EXPECT_EQ(report.verdict(), Verdict::passed) << report_text(report);
+}
+
+TEST(CheckBooks, SeeALostOrder) {
+  const Report report =
+      run_drill(drill_that([](Stage& stage) {
+                  stage.open_shop();
+                  order_some(stage);
+                  change(stage.shop().database_file(),
+                         "delete from order_lines where order_id = (select max(id) from orders); "
+                         "delete from orders where id = (select max(id) from orders)");
+                }),
+                {.seed = 1});
+  EXPECT_THAT(failures(report), ElementsAre("every acknowledged order is there once, and no other",
+                                            "stock is conserved", "one receipt for each confirmed order"))
+      << report_text(report);
+}
+
+TEST(CheckBooks, SeeStockThatWentMissing) {
+  const Report report =
+      run_drill(drill_that([](Stage& stage) {
+                  stage.open_shop();
+                  order_some(stage);
+                  change(stage.shop().database_file(),
+                         "update stock_levels set quantity = quantity - 1 where sku = 'GOODS-0'");
+                }),
+                {.seed = 1});
+  EXPECT_THAT(failures(report), ElementsAre("stock is conserved")) << report_text(report);
+}
+
+TEST(CheckBooks, SeeASecondReceipt) {
+  const Report report =
+      run_drill(drill_that([](Stage& stage) {
+                  stage.open_shop();
+                  order_some(stage);
+                  const auto mail = stage.shop().maildir();
+                  const auto first = *std::filesystem::directory_iterator(mail / "new");
+                  std::filesystem::copy(first, mail / "cur" / (first.path().filename().string() + ":2,S"));
+                }),
+                {.seed = 1});
+  EXPECT_THAT(failures(report), ElementsAre("one receipt for each confirmed order")) << report_text(report);
+}
+
+TEST(Drills, ThatThrowHaveFailedAndThatCannotBeRunSayWhy) {
+  const Report thrown = run_drill(drill_that([](Stage&) { throw std::runtime_error("it fell over"); }), {});
+  EXPECT_EQ(thrown.verdict(), Verdict::failed);
+  EXPECT_THAT(report_text(thrown), HasSubstr("it fell over"));
+  const Report impossible = run_drill(drill_that([](Stage&) { throw NotPossible("no fault sites"); }), {});
+  EXPECT_EQ(impossible.verdict(), Verdict::not_run);
+}
+
+TEST(Stages, KeepAFailedDrillsFolderWhereTheyAreToldTo) {
+  const auto failing = drill_that([](Stage& stage) {
+    std::ofstream(stage.folder() / "trace") << "x";
+    stage.check("it holds", false);
+  });
+  const Report gone = run_drill(failing, {});
+  EXPECT_THAT(gone.kept.string(), IsEmpty());
+  const Report kept = run_drill(failing, {.keep = true});
+  EXPECT_TRUE(std::filesystem::exists(kept.kept / "trace")) << kept.kept;
+  std::filesystem::remove_all(std::filesystem::read_symlink(kept.kept / "mail-elsewhere"));
+  std::filesystem::remove_all(kept.kept);
+}
+
+}  // namespace
+}  // namespace holdfast::drills
