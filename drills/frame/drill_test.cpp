@@ -7,6 +7,7 @@
 
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "drills/frame/check_books.hpp"
 #include "drills/frame/load.hpp"
@@ -19,7 +20,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
 
 TEST(Reports, PassOnlyWhereSomethingWasCheckedAndAllOfItHeld) {
   Report report{.drill = "plug", .seed = 7};
@@ -200,6 +200,45 @@ TEST(Drills, ThatThrowHaveFailedAndThatCannotBeRunSayWhy) {
   EXPECT_THAT(report_text(thrown), HasSubstr("it fell over"));
   const Report impossible = run_drill(drill_that([](Stage&) { throw NotPossible("no fault sites"); }), {});
   EXPECT_EQ(impossible.verdict(), Verdict::not_run);
+}
+
+std::size_t drill_folders(const std::filesystem::path& under) {
+  std::size_t count = 0;
+  for (const auto& each : std::filesystem::directory_iterator(under)) {
+    count += each.path().filename().string().starts_with("holdfast-drill-") ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(DrillCommand, LeavesNothingBehindWhenItIsInterrupted) {
+  const TemporaryFolder folder;
+  Process command({.command = {holdfast_binary(), "drill", "run", "slow-loris"},
+                   .folder = folder.path(),
+                   .environment = {{"TMPDIR", folder.path().string()}}});
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (command.err().find("open on port") == std::string::npos &&
+         std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(10ms);
+  }
+  ASSERT_EQ(drill_folders(folder.path()), 1U) << command.err();
+  command.interrupt();
+  EXPECT_EQ(command.wait(10s).code, 130) << command.err();
+  EXPECT_EQ(drill_folders(folder.path()), 0U);
+  const std::string port = command.err().substr(command.err().find("port ") + 5);
+  HttpConnection http(static_cast<std::uint16_t>(std::stoul(port)), 1s);
+  EXPECT_THROW(http.get("/health/live"), NoAnswer) << "its server still runs";
+}
+
+TEST(DrillCommand, ListsWhatThereIsAndRefusesWhatThereIsNot) {
+  const TemporaryFolder folder;
+  const Finished list =
+      drills::run({.command = {holdfast_binary(), "drill", "list", "--json"}, .folder = folder.path()});
+  EXPECT_EQ(list.status.code, 0) << list.err;
+  for (const Drill& drill : all_drills()) EXPECT_THAT(list.out, HasSubstr("\"name\":\"" + drill.name + "\""));
+  const Finished unknown =
+      drills::run({.command = {holdfast_binary(), "drill", "run", "nobody"}, .folder = folder.path()});
+  EXPECT_NE(unknown.status.code, 0);
+  EXPECT_THAT(unknown.err, HasSubstr("nobody"));
 }
 
 TEST(Stages, KeepAFailedDrillsFolderWhereTheyAreToldTo) {
