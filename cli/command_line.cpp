@@ -56,6 +56,7 @@ void add_commands(CLI::App& app, Invocation& invocation) {
   add_dead_letters(app, invocation);
   add_webhooks(app, invocation);
   add_drill(app, invocation);
+  add_sagas(app, invocation);
   add_keys(app, invocation);
   add_config(app, invocation);
   add_version(app, invocation);

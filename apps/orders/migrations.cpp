@@ -5,6 +5,7 @@
 #include "holdfast/base/invariant.hpp"
 #include "holdfast/idempotency/schema.hpp"
 #include "holdfast/messaging/schema.hpp"
+#include "holdfast/saga/schema.hpp"
 #include "holdfast/webhooks/schema.hpp"
 #include "orders/modules/access/access.hpp"
 #include "orders/modules/catalog/catalog.hpp"
@@ -33,18 +34,19 @@ std::vector<sql::Migration> migrations() {
   const auto ordering = ordering::migrations();
   const auto notifications = notifications::migrations();
   const auto webhooks = webhooks::migrations();
+  const auto saga = holdfast::saga::migrations();
 
   // One history for all of them, since a database must have a beginning of it: whoever adds a step adds a
   // line at the end. Lines are never changed, moved or taken away. A step's own number says only where it
   // stands in its module's list.
   const Step history[] = {{1, messaging, 0}, {2, idempotency, 0}, {3, access, 0},        {4, inventory, 0},
                           {5, catalog, 0},   {6, ordering, 0},    {7, notifications, 0}, {8, ordering, 1},
-                          {9, messaging, 1}, {10, webhooks, 0}};
+                          {9, messaging, 1}, {10, webhooks, 0},   {11, saga, 0}};
 
   std::vector<sql::Migration> steps;
   std::size_t there_are = 0;
-  for (const auto* list :
-       {&messaging, &idempotency, &access, &inventory, &catalog, &ordering, &notifications, &webhooks}) {
+  for (const auto* list : {&messaging, &idempotency, &access, &inventory, &catalog, &ordering, &notifications,
+                           &webhooks, &saga}) {
     there_are += list->size();
   }
   require_invariant(there_are == std::size(history), "each step of the schema has one line in its history");

@@ -75,7 +75,7 @@ drop table sagas;
 }  // namespace
 
 std::vector<sql::Migration> migrations() {
-  return {{.version = 1, .name = "sagas", .up_sql = kUp, .down_sql = kDown}};
+  return {{.version = kFirstMigration, .name = "sagas", .up_sql = kUp, .down_sql = kDown}};
 }
 
 }  // namespace holdfast::saga

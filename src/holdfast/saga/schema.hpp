@@ -1,14 +1,17 @@
 // The tables of this room, as migrations.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "holdfast/sql/migrations.hpp"
 
 namespace holdfast::saga {
 
-/// sagas, saga_signals, saga_leases, saga_workers, saga_definitions. Its version is where it stands in
-/// this list; an application numbers them anew in its own history.
+/// This room's versions are kFirstMigration … kFirstMigration + 99.
+inline constexpr std::int64_t kFirstMigration = 300;
+
+/// sagas, saga_signals, saga_leases, saga_workers, saga_definitions.
 std::vector<sql::Migration> migrations();
 
 }  // namespace holdfast::saga

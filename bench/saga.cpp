@@ -1,0 +1,247 @@
+// What durability of sagas costs, beside the least that a database can do:
+//   (a) transactions that insert one row, from as many fibers as (b) has clients
+//   (b) sagas of one step that calls outside (a call that returns at once): started and completed
+//   (c) likewise with a step in the database only
+//   (d) the time from start to end of a saga of five steps, alone and at half of (b)'s load
+//
+//   bench_saga [folder=.] [seconds=2] [clients=256] [rounds=3]
+//
+// Prints the best of each and the ratios b/a, c/a; then checks that every saga has completed, once. All are
+// durable: one file, WAL, synchronous=FULL.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/runtime.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/saga/sagas.hpp"
+#include "holdfast/saga/schema.hpp"
+#include "holdfast/sql/sqlite/database.hpp"
+
+namespace {
+
+using namespace holdfast;
+using BenchClock = std::chrono::steady_clock;
+
+struct Parcel {
+  std::string order = {};
+  std::string intent = {};
+  std::int64_t minor = 0;
+};
+HOLDFAST_DESCRIBE(Parcel, (order, intent, minor))
+
+struct Settings {
+  std::filesystem::path folder = ".";
+  double seconds = 2;
+  int clients = 256;
+  int rounds = 3;
+};
+
+double seconds_since(BenchClock::time_point begin) {
+  return std::chrono::duration<double>(BenchClock::now() - begin).count();
+}
+
+struct Bench {
+  const Context& ctx;
+  runtime::Runtime& runtime;
+  sql::Database& db;
+  saga::Sagas& sagas;
+  const Settings& settings;
+  std::atomic<std::int64_t> begun{0};
+  std::atomic<std::int64_t> acts{0};
+
+  /// Clients on all loops repeat `once` until the time is over; returns how many there were.
+  std::int64_t repeat(const std::function<void(const Context&, std::int64_t)>& once) {
+    std::atomic<std::int64_t> done{0};
+    std::atomic<std::size_t> open{runtime.loop_count()};
+    runtime::Latch all;
+    const auto until = BenchClock::now() + std::chrono::duration<double>(settings.seconds);
+    for (std::size_t loop = 0; loop < runtime.loop_count(); ++loop) {
+      runtime.spawn_on(loop, "clients", [&] {
+        runtime::FiberGroup clients(ctx);
+        for (int i = 0; i < settings.clients / static_cast<int>(runtime.loop_count()); ++i) {
+          clients.spawn("client", [&](const Context& inner) {
+            while (BenchClock::now() < until) {
+              once(inner, begun.fetch_add(1));
+              done.fetch_add(1);
+            }
+          });
+        }
+        clients.wait();
+        if (open.fetch_sub(1) == 1) all.open();
+      });
+    }
+    all.wait(ctx, "clients");
+    return done;
+  }
+
+  double inserts() {
+    const auto begin = BenchClock::now();
+    const auto done = repeat([&](const Context& inner, std::int64_t n) {
+      const std::string key = "ord_" + std::to_string(n);
+      db.transact(inner, "insert", [&](sql::Transaction& tx) {
+        tx.execute("insert into raw(id, payload, at) values($1, $2, $3)", n,
+                   R"({"order":"ord_01jz3s4m5e6f7g8h9jakbmcndp","intent":"","minor":1250})", n);
+      });
+    });
+    return static_cast<double>(done) / seconds_since(begin);
+  }
+
+  std::int64_t unfinished() {
+    return db.query_value(ctx, "select count(*) from sagas where due_at is not null");
+  }
+  void wait_for_all() {
+    while (unfinished() > 0) runtime::sleep_for(ctx, std::chrono::milliseconds(1));
+  }
+
+  /// Counts from the first start to the last end.
+  double sagas_a_second(const saga::Handle<Parcel>& handle) {
+    const auto begin = BenchClock::now();
+    const auto done = repeat([&](const Context& inner, std::int64_t n) { start(inner, handle, n); });
+    wait_for_all();
+    return static_cast<double>(done) / seconds_since(begin);
+  }
+
+  void start(const Context& inner, const saga::Handle<Parcel>& handle, std::int64_t n) {
+    const std::string key = "ord_" + std::to_string(n);
+    db.transact(inner, "start", [&](sql::Transaction& tx) {
+      sagas.start(inner, tx, handle, Parcel{.order = "ord_01jz3s4m5e6f7g8h9jakbmcndp", .minor = 1250}, key);
+    });
+  }
+};
+
+saga::Definition<Parcel> calling(std::atomic<std::int64_t>& acts) {
+  saga::Definition<Parcel> made("calling", 1);
+  made.step(
+      "call", {}, [&acts](const Context&, saga::Step<Parcel>&) { acts.fetch_add(1); },
+      saga::nothing_to_undo("a benchmark"));
+  return made;
+}
+
+saga::Definition<Parcel> noting() {
+  saga::Definition<Parcel> made("noting", 1);
+  made.local(
+      "note", [](const Context&, sql::Transaction&, saga::Step<Parcel>&) {},
+      saga::nothing_to_undo("a benchmark"));
+  return made;
+}
+
+/// Five steps; the last one notes how long it took.
+saga::Definition<Parcel> travelling(std::vector<double>& took, std::mutex& mutex) {
+  saga::Definition<Parcel> made("travelling", 1);
+  for (const char* name : {"one", "two", "three", "four"})
+    made.step(
+        name, {}, [](const Context&, saga::Step<Parcel>&) {}, saga::nothing_to_undo("a benchmark"));
+  made.local(
+      "five",
+      [&](const Context&, sql::Transaction& tx, saga::Step<Parcel>& step) {
+        tx.on_commit([&, began = step.state().minor] {
+          const auto now = BenchClock::now().time_since_epoch();
+          const std::lock_guard lock(mutex);
+          took.push_back(
+              std::chrono::duration<double, std::milli>(now - std::chrono::nanoseconds(began)).count());
+        });
+      },
+      saga::nothing_to_undo("a benchmark"));
+  return made;
+}
+
+void print_percentiles(const char* what, std::vector<double> took) {
+  if (took.empty()) return;
+  std::sort(took.begin(), took.end());
+  const auto at = [&](double share) {
+    return took[static_cast<std::size_t>(share * static_cast<double>(took.size() - 1))];
+  };
+  std::printf("%-44s p50 %6.2f ms  p99 %6.2f ms  (%zu)\n", what, at(0.5), at(0.99), took.size());
+}
+
+void travel(Bench& bench, const saga::Handle<Parcel>& handle, double a_second) {
+  const auto begin = BenchClock::now();
+  std::int64_t sent = 0;
+  while (seconds_since(begin) < bench.settings.seconds) {
+    const auto due = static_cast<std::int64_t>(seconds_since(begin) * a_second);
+    runtime::FiberGroup group(bench.ctx);
+    for (; sent <= due; ++sent) {
+      group.spawn("traveller", [&](const Context& inner) {
+        Parcel parcel{.order = "ord_1",
+                      .minor = BenchClock::now().time_since_epoch() / std::chrono::nanoseconds(1)};
+        bench.db.transact(inner, "start",
+                          [&](sql::Transaction& tx) { bench.sagas.start(inner, tx, handle, parcel); });
+      });
+    }
+    group.wait();
+    runtime::sleep_for(bench.ctx, std::chrono::milliseconds(1));
+  }
+  bench.wait_for_all();
+}
+
+int run(const Context& ctx, runtime::Runtime& runtime, const Settings& settings) {
+  const auto path = settings.folder / "bench_saga.db";
+  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);
+  const auto db = sql::sqlite::open_file(runtime, {.path = path});
+  sql::Migrator(*db, saga::migrations()).up(ctx);
+  db->transact(ctx, [](sql::Transaction& tx) {
+    tx.execute_script("create table raw(id integer primary key, payload text not null, at integer not null)");
+  });
+  observe::Metrics metrics;
+  saga::Sagas sagas(runtime, *db, metrics, observe::Logger());
+  Bench bench{ctx, runtime, *db, sagas, settings};
+  std::vector<double> took;
+  std::mutex mutex;
+  const auto calls = sagas.add(calling(bench.acts));
+  const auto notes = sagas.add(noting());
+  const auto travels = sagas.add(travelling(took, mutex));
+  sagas.run(ctx);
+
+  double raw = 0, outside = 0, local = 0;
+  for (int round = 0; round < settings.rounds; ++round) {
+    raw = std::max(raw, bench.inserts());
+    outside = std::max(outside, bench.sagas_a_second(calls));
+    local = std::max(local, bench.sagas_a_second(notes));
+  }
+  std::printf("%-44s %9.0f /s\n", "a  transactions of one insert", raw);
+  std::printf("%-44s %9.0f /s   b/a %.2f\n", "b  sagas of one outside step", outside, outside / raw);
+  std::printf("%-44s %9.0f /s   c/a %.2f\n", "c  sagas of one local step", local, local / raw);
+  travel(bench, travels, 20);
+  print_percentiles("d  five steps, 20 a second", std::exchange(took, {}));
+  travel(bench, travels, outside / 10);
+  print_percentiles("d  five steps, at a tenth of b's rate", std::exchange(took, {}));
+
+  const auto wrong = db->query_value(ctx, "select count(*) from sagas where status <> 'completed'");
+  const auto called = db->query_value(ctx, "select count(*) from sagas where definition = 'calling'");
+  sagas.stop(ctx.with_timeout(std::chrono::seconds(10)));
+  if (wrong != 0 || called != bench.acts) {
+    std::printf("WRONG: %lld not completed, %lld acts of %lld sagas\n", static_cast<long long>(wrong),
+                static_cast<long long>(bench.acts), static_cast<long long>(called));
+    return 1;
+  }
+  std::printf("all sagas completed, each act ran once\n");
+  return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  Settings settings;
+  if (count > 1) settings.folder = arguments[1];
+  if (count > 2) settings.seconds = std::atof(arguments[2]);
+  if (count > 3) settings.clients = std::atoi(arguments[3]);
+  if (count > 4) settings.rounds = std::atoi(arguments[4]);
+  SystemClock clock;
+  SystemRandom random;
+  int result = 1;
+  {
+    runtime::Runtime runtime({}, clock, random);
+    runtime.run([&](const Context& ctx) {
+      result = run(ctx, runtime, settings);
+      runtime::sleep_for(ctx, std::chrono::milliseconds(1));
+    });
+  }
+  return result;
+}
