@@ -95,8 +95,9 @@ void Sagas::add_plan(std::shared_ptr<const detail::Plan> plan) {
     refuse("Saga " + name + " has no steps.");
   internal::PlanMetrics metrics(desk.metrics, *plan);
   const std::pair key(plan->name, plan->version);
-  if (!desk.plans.emplace(key, internal::Desk::Known{std::move(plan), std::move(metrics)}).second)
-    refuse("Saga " + name + " is known already.");
+  const auto [known, added] = desk.plans.emplace(key, internal::Desk::Known{plan, std::move(metrics)});
+  if (!added) refuse("Saga " + name + " is known already.");
+  desk.metrics_by_plan[plan.get()] = &known->second.metrics;
 }
 
 Started Sagas::start_plan(const Context& ctx, sql::Transaction& tx,
@@ -129,12 +130,14 @@ Started Sagas::start_plan(const Context& ctx, sql::Transaction& tx,
         "select id from sagas where definition = $1 and key = $2", plan->name, key);
     return {.id = SagaId::parse(existing).value_or(SagaId()), .is_new = false};
   }
-  tx.on_commit([this, saga = std::move(saga)] {
+  const std::size_t shard = state_->worker.next_shard();
+  tx.after_commit(state_->worker.arrived(shard));
+  tx.on_commit([this, shard, saga = std::move(saga)] {
     internal::Desk& known = state_->desk;
     known.metrics_of(*saga->plan).started.add();
     if (!known.running) return;
     if (saga->at.due(known.wall_now())) {
-      state_->worker.offer(saga);
+      state_->worker.offer(saga, shard);
     } else {
       known.note_due(*saga->at.due_at);
     }

@@ -19,13 +19,14 @@ void Committer::record(Recording& recording) {
   runtime::park_uninterruptible("recording a saga's step");
   if (recording.result != Recording::Result::saved) return;
   Instance& saga = recording.saga;
+  Recording::Decision& decision = recording.instead ? *recording.instead : recording.decision;
   ++saga.revision;
-  saga.at = recording.decision.next;
-  saga.history_bytes += static_cast<std::int64_t>(recording.decision.lines.size());
+  saga.history_bytes += static_cast<std::int64_t>(decision.lines.size());
   saga.updated_at = desk_.wall_now();
   if (!recording.cancel_reason.empty()) saga.cancel_reason = recording.cancel_reason;
-  if (recording.decision.state != saga.state_json) {
-    saga.state_json = std::move(recording.decision.state);
+  saga.at = std::move(decision.next);
+  if (decision.state != saga.state_json) {
+    saga.state_json = std::move(decision.state);
     saga.state.reset();
   }
 }
@@ -81,8 +82,8 @@ void Committer::commit(const Context& ctx, const std::vector<Recording*>& batch)
 
 void Committer::apply(sql::Transaction& tx, Recording& one) {
   one.cancel_reason.clear();  // a body may be run again
-  if (!one.failed) {
-    one.decision = one.decide(tx);
+  one.instead.reset();
+  if (!one.decide) {
     one.result = save(tx, one);
     return;
   }
@@ -99,28 +100,33 @@ void Committer::apply(sql::Transaction& tx, Recording& one) {
     return;
   } catch (...) {
     one.cancel_reason.clear();
+    one.instead.reset();
     one.decision = one.failed(outcome_of_exception(true));
   }
   one.result = save(tx, one);
 }
 
 Recording::Result Committer::save(sql::Transaction& tx, Recording& one) {
-  Recording::Decision& decision = one.decision;
   const WallTime now = desk_.wall_now();
-  Saved saved =
-      internal::save(tx, one.saga, decision.next, decision.state, decision.lines, now, one.cancel_reason);
+  const auto write = [&](const Recording::Decision& decision) {
+    return internal::save(tx, one.saga, decision.next, decision.state, decision.lines, now,
+                          one.cancel_reason);
+  };
+  Saved saved = write(one.decision);
   if (saved == Saved::cancelled) {
-    decision = one.on_cancel(decision, one.cancel_reason);
-    saved =
-        internal::save(tx, one.saga, decision.next, decision.state, decision.lines, now, one.cancel_reason);
+    one.instead = one.on_cancel(one.decision, one.cancel_reason);
+    saved = write(*one.instead);
   }
   if (saved != Saved::saved) return Recording::Result::lost;
-  if (decision.next.status == Status::waiting && decision.next.due_at > now) {
-    const detail::PlannedStep& step = one.saga.plan->steps[static_cast<std::size_t>(decision.next.step)];
-    if (decision.next.attempts == 0 && first_signal(tx, one.saga.id, step.event)) {
-      make_due(tx, one.saga.id, now);
-      decision.next.due_at = now;
-    }
+  const Progress& next = one.instead ? one.instead->next : one.decision.next;
+  if (next.status != Status::waiting || next.attempts > 0 || next.due_at <= now)
+    return Recording::Result::saved;
+  // Nothing is heard of a signal that came before the wait began, unless somebody looks.
+  const detail::PlannedStep& step = one.saga.plan->steps[static_cast<std::size_t>(next.step)];
+  if (first_signal(tx, one.saga.id, step.event)) {
+    make_due(tx, one.saga.id, now);
+    if (!one.instead) one.instead = one.decision;
+    one.instead->next.due_at = now;
   }
   return Recording::Result::saved;
 }

@@ -20,7 +20,6 @@ namespace holdfast::saga::internal {
 /// What is to be recorded of one saga, and what came of it. Lives in the frame of the fiber that waits.
 struct Recording {
   Instance& saga;
-  std::string lines;  ///< of the timeline, for the work done before the transaction
   /// Decides, inside the transaction, where the saga goes. What it throws beside Died is an outcome: the
   /// statements before are undone and `failed` asked. Its last word is the state, as JSON.
   struct Decision {
@@ -28,14 +27,15 @@ struct Recording {
     std::string state;
     std::string lines;
   };
-  std::function<Decision(sql::Transaction&)> decide;
-  std::function<Decision(const Outcome&)> failed = {};  ///< null: `decide` runs no code of the definition
+  std::function<Decision(sql::Transaction&)> decide = {};  ///< null: it is decided already, in `decision`
+  std::function<Decision(const Outcome&)> failed = {};
   /// Where a cancel is seen in this very commit.
-  std::function<Decision(const Decision&, const std::string& why)> on_cancel;
+  std::function<Decision(const Decision&, const std::string& why)> on_cancel = {};
 
   enum class Result : std::uint8_t { pending, saved, lost, store_failed };
   Result result = Result::pending;
   Decision decision{};
+  std::optional<Decision> instead{};  ///< of `decision`: a cancel was seen
   std::string cancel_reason{};
   std::string store_error{};
   runtime::Waker waker{};

@@ -65,9 +65,7 @@ FindPlan Desk::finder() const {
   };
 }
 
-const PlanMetrics& Desk::metrics_of(const detail::Plan& plan) const {
-  return plans.at({plan.name, plan.version}).metrics;
-}
+const PlanMetrics& Desk::metrics_of(const detail::Plan& plan) const { return *metrics_by_plan.at(&plan); }
 
 void Desk::pass(const std::string& site) {
   HOLDFAST_FAULT(site.c_str());

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct Desk {
     PlanMetrics metrics;
   };
   std::map<std::pair<std::string, int>, Known> plans;
+  std::unordered_map<const detail::Plan*, const PlanMetrics*> metrics_by_plan;
   const Known* find(const std::string& definition, int version) const;
   FindPlan finder() const;
   const PlanMetrics& metrics_of(const detail::Plan& plan) const;

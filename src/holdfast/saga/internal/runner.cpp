@@ -96,36 +96,28 @@ bool Runner::announce() {
       "The process ended " + std::to_string(saga_.at.starts) + " times while it was at this step.";
   const bool too_often = next.starts > desk_.options.max_interruptions;
   if (too_often) next = parked(next, why);
-  Recording recording{.saga = saga_};
-  recording.decide = [&](sql::Transaction&) {
-    std::string lines;
-    append_line(lines, desk_.wall_now(), {.what = "interrupted", .step = planned().name});
-    append_turn(lines, next);
-    return decision_for(next, saga_.state_json, std::move(lines));
-  };
+  std::string lines;
+  append_line(lines, desk_.wall_now(), {.what = "interrupted", .step = planned().name});
+  append_turn(lines, next);
+  Recording recording{.saga = saga_, .decision = {std::move(next), saga_.state_json, std::move(lines)}};
   return record(recording);
 }
 
 bool Runner::cancel() {
-  Recording recording{.saga = saga_};
-  recording.decide = [&](sql::Transaction&) {
-    const Progress next = cancelled(*saga_.plan, saga_.at, *saga_.cancel_reason, desk_.wall_now());
-    std::string lines;
-    append_turn(lines, next);
-    return decision_for(next, saga_.state_json, std::move(lines));
-  };
-  return record(recording);
+  return turn(cancelled(*saga_.plan, saga_.at, *saga_.cancel_reason, desk_.wall_now()));
 }
 
-bool Runner::park(const std::string& why) {
-  Recording recording{.saga = saga_};
-  recording.decide = [&](sql::Transaction&) {
-    const Progress next = parked(saga_.at, why);
-    std::string lines;
-    append_turn(lines, next);
-    return decision_for(next, saga_.state_json, std::move(lines));
-  };
-  return record(recording);
+bool Runner::park(const std::string& why) { return turn(parked(saga_.at, why)); }
+
+/// Records a change of course without an act.
+bool Runner::turn(Progress next) {
+  const Progress before = saga_.at;
+  std::string lines;
+  append_turn(lines, next);
+  Recording recording{.saga = saga_, .decision = {std::move(next), saga_.state_json, std::move(lines)}};
+  if (!record(recording)) return false;
+  observe(before, {});
+  return true;
 }
 
 bool Runner::run_outside(const detail::Outside& act) {
@@ -145,18 +137,18 @@ bool Runner::run_outside(const detail::Outside& act) {
   // Cut short from here, not by the other side: whoever takes the saga up runs the act again.
   if (outcome.how != Ended::done && ctx_.cancelled()) return false;
 
-  const std::string state = saga_.plan->write(given.state);
-  Recording recording{.saga = saga_};
-  recording.decide = [&](sql::Transaction& tx) {
-    if (outcome.how == Ended::done) {
-      for (const auto& body : given.records) body(tx);
-    }
-    return decision_after(outcome, state, took);
-  };
+  // Decided here as far as possible: what the transaction does, everybody else's waits for.
+  Recording recording{.saga = saga_,
+                      .decision = decision_after(outcome, saga_.plan->write(given.state), took)};
+  const Decision done = given.records.empty() ? Decision{} : recording.decision;
   if (outcome.how == Ended::done && !given.records.empty()) {
+    recording.decide = [&](sql::Transaction& tx) {
+      for (const auto& body : given.records) body(tx);
+      return done;
+    };
     recording.failed = [&](Outcome failure) {
       failure.local = false;  // the act itself has happened
-      return decision_after(failure, state, took);
+      return decision_after(failure, done.state, took);
     };
   }
   const Progress before = saga_.at;
@@ -223,7 +215,7 @@ bool Runner::run_wait() {
     next.attempts = 0;
     next.starts = 0;
     next.due_at = saga_.at.wait_until.value_or(kFarFuture);
-    return decision_for(next, saga_.plan->write(state.get()), std::move(lines));
+    return Decision{std::move(next), saga_.plan->write(state.get()), std::move(lines)};
   };
   recording.failed = [&](const Outcome& failure) { return decision_after(failure, saga_.state_json, {}); };
   const Progress before = saga_.at;
@@ -251,14 +243,10 @@ const PlannedStep& Runner::planned() const {
 const StepMetrics& Runner::metrics() const { return metrics_.steps[static_cast<std::size_t>(saga_.at.step)]; }
 
 Recording::Decision Runner::decision_after(const Outcome& outcome, std::string state, Duration took) const {
-  const Progress next = after(*saga_.plan, saga_.at, outcome, desk_.wall_now(), desk_.runtime.random());
+  Progress next = after(*saga_.plan, saga_.at, outcome, desk_.wall_now(), desk_.runtime.random());
   std::string lines;
   append_outcome(lines, outcome, took);
   append_turn(lines, next);
-  return decision_for(next, std::move(state), std::move(lines));
-}
-
-Recording::Decision Runner::decision_for(Progress next, std::string state, std::string lines) const {
   return {.next = std::move(next), .state = std::move(state), .lines = std::move(lines)};
 }
 
@@ -291,10 +279,10 @@ void Runner::append_turn(std::string& lines, const Progress& next) const {
 
 bool Runner::record(Recording& recording) {
   recording.on_cancel = [&](const Decision& decided, const std::string& why) {
-    const Progress next = cancelled(*saga_.plan, decided.next, why, desk_.wall_now());
+    Progress next = cancelled(*saga_.plan, decided.next, why, desk_.wall_now());
     std::string lines = decided.lines;
     append_turn(lines, next);
-    return decision_for(next, decided.state, std::move(lines));
+    return Decision{std::move(next), decided.state, std::move(lines)};
   };
   const std::string& site = metrics().after_commit;
   for (Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
@@ -319,7 +307,7 @@ void Runner::observe(const Progress& before, Duration took) {
   const Progress& now = saga_.at;
   const StepMetrics& step = metrics_.steps[static_cast<std::size_t>(before.step)];
   saga_.suspect = false;
-  step.seconds.observe(took);
+  if (took > Duration(0)) step.seconds.observe(took);
   const bool failed = !now.error.empty() || (now.undoing() && !before.undoing());
   if (failed) step.failed.add();
   if (now.status == Status::parked) {

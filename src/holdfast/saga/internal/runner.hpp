@@ -25,6 +25,7 @@ class Runner {
   bool announce();
   bool cancel();
   bool park(const std::string& why);
+  bool turn(Progress next);
   bool run_outside(const detail::Outside& act);
   bool run_local(const detail::Local& act);
   bool run_wait();
@@ -34,7 +35,6 @@ class Runner {
   const StepMetrics& metrics() const;
 
   Decision decision_after(const Outcome& outcome, std::string state, Duration took) const;
-  Decision decision_for(Progress next, std::string state, std::string lines) const;
   void append_outcome(std::string& lines, const Outcome& outcome, Duration took) const;
   void append_turn(std::string& lines, const Progress& next) const;
 

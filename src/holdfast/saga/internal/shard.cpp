@@ -12,11 +12,8 @@ constexpr int kCommitters = 2;
 }  // namespace
 
 void Shard::push(Arrival arrival) {
-  {
-    const std::lock_guard lock(mutex_);
-    arrivals_.push_back(std::move(arrival));
-  }
-  arrived_.notify();
+  const std::lock_guard lock(mutex_);
+  arrivals_.push_back(std::move(arrival));
 }
 
 std::vector<Arrival> Shard::take() {

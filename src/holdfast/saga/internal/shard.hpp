@@ -20,8 +20,9 @@ class Shard {
  public:
   explicit Shard(Desk& desk) : desk_(desk), committer_(desk) {}
 
-  /// Any thread; must not wait, since a commit calls it.
+  /// Any thread; does not wait, since a commit calls it. Notify arrived() afterwards.
   void push(Arrival arrival);
+  runtime::Signal& arrived() noexcept { return arrived_; }
   /// The root fiber, on its loop; returns when Desk::stopping is set and nothing runs any more.
   void run();
   void wake() noexcept { arrived_.notify(); }

@@ -144,15 +144,14 @@ void Worker::wait_until_ended(const Context& ctx) {
   running_ = false;
 }
 
-void Worker::offer(const std::shared_ptr<Instance>& saga) {
+void Worker::offer(const std::shared_ptr<Instance>& saga, std::size_t shard) {
   const auto entered = desk_.roster.enter(saga->id, saga->bucket);
-  if (entered.place) give_to_a_shard(saga, *entered.place);
+  if (entered.place) give(saga, *entered.place, shard);
 }
 
-void Worker::give_to_a_shard(const std::shared_ptr<Instance>& saga, const Roster::Place& place) {
+void Worker::give(const std::shared_ptr<Instance>& saga, const Roster::Place& place, std::size_t shard) {
   saga->fence = place.fence;
   saga->suspect = saga->at.starts > 0 || saga->updated_at <= place.crashed_at;
-  const std::size_t shard = next_shard_.fetch_add(1, std::memory_order_relaxed) % shards_.size();
   shards_[shard]->push({.saga = saga, .cancellation = place.cancellation});
 }
 
@@ -341,7 +340,9 @@ void Worker::take_up(const Context& ctx, const std::vector<Named>& sagas) {
     for (std::size_t i = 0; i < places.size(); ++i) {
       const auto& [named, place] = places[i];
       if (loaded[i] && loaded[i]->at.due(now)) {
-        give_to_a_shard(loaded[i], place);
+        const std::size_t shard = next_shard();
+        give(loaded[i], place, shard);
+        shards_[shard]->wake();
       } else {
         desk_.leave(named->id, named->bucket, place.fence);
       }

@@ -21,9 +21,13 @@ class Worker {
   /// See Sagas::crash(). On a fiber.
   void crash() noexcept;
 
-  /// A saga that was just started: runs it if its bucket is ours and there is room. Any thread;
-  /// does not wait.
-  void offer(const std::shared_ptr<Instance>& saga);
+  /// A saga that was just started: gives it to `shard` if its bucket is ours and there is room. Any thread;
+  /// does not wait. The shard looks when its arrived() is notified, which a group commit does once.
+  void offer(const std::shared_ptr<Instance>& saga, std::size_t shard);
+  std::size_t next_shard() noexcept {
+    return next_shard_.fetch_add(1, std::memory_order_relaxed) % shards_.size();
+  }
+  runtime::Signal& arrived(std::size_t shard) noexcept { return shards_[shard]->arrived(); }
 
   std::int64_t sweep(const Context& ctx);
 
@@ -39,7 +43,7 @@ class Worker {
   bool look_once(const Context& ctx);
   void look_at_woken(const Context& ctx);
   void take_up(const Context& ctx, const std::vector<Named>& sagas);
-  void give_to_a_shard(const std::shared_ptr<Instance>& saga, const Roster::Place& place);
+  void give(const std::shared_ptr<Instance>& saga, const Roster::Place& place, std::size_t shard);
   void sweep_now_and_then(const Context& ctx);
   void wait_until_ended(const Context& ctx);
 
