@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -41,6 +42,23 @@ struct Settings {
   double seconds = 2;
   int clients = 256;
   int rounds = 3;
+};
+
+/// Of all threads of this process.
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+
+/// The best of several rounds.
+struct Rate {
+  double a_second = 0;
+  double cpu_microseconds = 1e9;  ///< for one
+  void take(double count, double seconds, double cpu) {
+    a_second = std::max(a_second, count / seconds);
+    cpu_microseconds = std::min(cpu_microseconds, cpu / count * 1e6);
+  }
 };
 
 double seconds_since(BenchClock::time_point begin) {
@@ -81,8 +99,9 @@ struct Bench {
     return done;
   }
 
-  double inserts() {
+  void inserts(Rate& rate) {
     const auto begin = BenchClock::now();
+    const double cpu = cpu_seconds();
     const auto done = repeat([&](const Context& inner, std::int64_t n) {
       const std::string key = "ord_" + std::to_string(n);
       db.transact(inner, "insert", [&](sql::Transaction& tx) {
@@ -90,7 +109,7 @@ struct Bench {
                    R"({"order":"ord_01jz3s4m5e6f7g8h9jakbmcndp","intent":"","minor":1250})", n);
       });
     });
-    return static_cast<double>(done) / seconds_since(begin);
+    rate.take(static_cast<double>(done), seconds_since(begin), cpu_seconds() - cpu);
   }
 
   std::int64_t unfinished() {
@@ -101,11 +120,12 @@ struct Bench {
   }
 
   /// Counts from the first start to the last end.
-  double sagas_a_second(const saga::Handle<Parcel>& handle) {
+  void measure_sagas(Rate& rate, const saga::Handle<Parcel>& handle) {
     const auto begin = BenchClock::now();
+    const double cpu = cpu_seconds();
     const auto done = repeat([&](const Context& inner, std::int64_t n) { start(inner, handle, n); });
     wait_for_all();
-    return static_cast<double>(done) / seconds_since(begin);
+    rate.take(static_cast<double>(done), seconds_since(begin), cpu_seconds() - cpu);
   }
 
   void start(const Context& inner, const saga::Handle<Parcel>& handle, std::int64_t n) {
@@ -199,18 +219,23 @@ int run(const Context& ctx, runtime::Runtime& runtime, const Settings& settings)
   const auto travels = sagas.add(travelling(took, mutex));
   sagas.run(ctx);
 
-  double raw = 0, outside = 0, local = 0;
+  Rate raw, outside, local;
   for (int round = 0; round < settings.rounds; ++round) {
-    raw = std::max(raw, bench.inserts());
-    outside = std::max(outside, bench.sagas_a_second(calls));
-    local = std::max(local, bench.sagas_a_second(notes));
+    bench.inserts(raw);
+    bench.measure_sagas(outside, calls);
+    bench.measure_sagas(local, notes);
   }
-  std::printf("%-44s %9.0f /s\n", "a  transactions of one insert", raw);
-  std::printf("%-44s %9.0f /s   b/a %.2f\n", "b  sagas of one outside step", outside, outside / raw);
-  std::printf("%-44s %9.0f /s   c/a %.2f\n", "c  sagas of one local step", local, local / raw);
+  const auto print = [&](const char* what, const Rate& rate) {
+    std::printf("%-44s %9.0f /s %6.1f us CPU   ratio %.2f, by CPU %.2f\n", what, rate.a_second,
+                rate.cpu_microseconds, rate.a_second / raw.a_second,
+                raw.cpu_microseconds / rate.cpu_microseconds);
+  };
+  print("a  transactions of one insert", raw);
+  print("b  sagas of one outside step", outside);
+  print("c  sagas of one local step", local);
   travel(bench, travels, 20);
   print_percentiles("d  five steps, 20 a second", std::exchange(took, {}));
-  travel(bench, travels, outside / 10);
+  travel(bench, travels, outside.a_second / 10);
   print_percentiles("d  five steps, at a tenth of b's rate", std::exchange(took, {}));
 
   const auto wrong = db->query_value(ctx, "select count(*) from sagas where status <> 'completed'");
