@@ -136,6 +136,8 @@ TEST_F(SagaWorkers, OneThatWasSuspendedPastItsLeaseCommitsNothing) {
     std::atomic<int> acts = 0;
     runtime::Latch acting;
     runtime::Latch go_on;
+    runtime::Latch second_acting;
+    runtime::Latch second_go_on;
     const auto definition = [&](bool slow) {
       Definition<Errand> made("errand", 1);
       made.step(
@@ -145,6 +147,9 @@ TEST_F(SagaWorkers, OneThatWasSuspendedPastItsLeaseCommitsNothing) {
             if (slow) {
               acting.open();
               go_on.wait(inner.detached(), "test");
+            } else {
+              second_acting.open();
+              second_go_on.wait(inner.detached(), "test");
             }
             step.state().number = slow ? 1 : 2;
             step.record([slow](sql::Transaction& tx) {
@@ -164,15 +169,63 @@ TEST_F(SagaWorkers, OneThatWasSuspendedPastItsLeaseCommitsNothing) {
     acting.wait(ctx.with_timeout(10s), "test");
     first.stall(true);
     second.run(ctx);
-    ASSERT_TRUE(reaches(ctx, *second_db, id, Status::completed)) << timeline(ctx, *second_db, id);
+    // The second is at the act too: it has announced it, since the first may have died of it.
+    second_acting.wait(ctx.with_timeout(10s), "test");
+    const auto refused = metrics.counter("holdfast_saga_fence_refused_total", "");
     go_on.open();
-    ASSERT_TRUE(eventually(
-        ctx, [&] { return metrics.counter("holdfast_saga_fence_refused_total", "").value() == 1; }));
+    ASSERT_TRUE(eventually(ctx, [&] { return refused.value() == 1; }));
+    second_go_on.open();
+    ASSERT_TRUE(reaches(ctx, *second_db, id, Status::completed)) << timeline(ctx, *second_db, id);
     EXPECT_EQ(acts, 2);
     EXPECT_EQ(first_db->query_value<std::string>(ctx, "select what from effects"), "in time");
     EXPECT_EQ(details_of(ctx, *first_db, id)->state.text(), R"({"number":2})");
     first.stall(false);
     second.stop(ctx.with_timeout(5s));
+    first.stop(ctx.with_timeout(5s));
+  });
+}
+
+TEST_F(SagaWorkers, TheFenceAloneRefusesALateResult) {
+  run([&](const Context& ctx, runtime::Runtime& runtime) {
+    const auto first_db = open(runtime);
+    const auto second_db = open(runtime);
+    observe::Metrics metrics;
+    observe::Metrics second_metrics;
+    SagaOptions options;
+    options.lease = 600ms;
+    options.heartbeat = 100ms;
+    runtime::Latch acting;
+    runtime::Latch go_on;
+    Definition<Errand> slow("slow", 1);
+    slow.step(
+        "call", {},
+        [&](const Context& inner, Step<Errand>&) {
+          acting.open();
+          go_on.wait(inner.detached(), "test");
+        },
+        nothing_to_undo("a test"));
+    Sagas first(runtime, *first_db, metrics, observe::Logger(), options);
+    Sagas second(runtime, *second_db, second_metrics, observe::Logger(), options);
+    const auto handle = first.add(slow);
+    second.add(errand());  // it takes the leases, but does not know this saga: its row stays as it is
+    first.run(ctx);
+    const SagaId id = first_db->transact(
+        ctx, [&](sql::Transaction& tx) { return first.start(ctx, tx, handle, Errand{}).id; });
+    acting.wait(ctx.with_timeout(10s), "test");
+    first.stall(true);
+    second.run(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] {
+      return second_db->query_value(ctx, "select count(*) from saga_leases where owner = $1",
+                                    second.worker()) == 64;
+    }));
+    const auto refused = metrics.counter("holdfast_saga_fence_refused_total", "");
+    go_on.open();
+    ASSERT_TRUE(eventually(ctx, [&] { return refused.value() == 1; }));
+    EXPECT_EQ(status_of(ctx, *first_db, id), Status::running);
+    EXPECT_EQ(first_db->query_value(ctx, "select revision from sagas"), 0);
+    first.stall(false);
+    second.stop(ctx.with_timeout(5s));
+    ASSERT_TRUE(reaches(ctx, *first_db, id, Status::completed)) << "once the leases are its own again";
     first.stop(ctx.with_timeout(5s));
   });
 }

@@ -100,7 +100,10 @@ bool Runner::announce() {
   append_line(lines, desk_.wall_now(), {.what = "interrupted", .step = planned().name});
   append_turn(lines, next);
   Recording recording{.saga = saga_, .decision = {std::move(next), saga_.state_json, std::move(lines)}};
-  return record(recording);
+  const Progress before = saga_.at;
+  if (!record(recording)) return false;
+  if (saga_.at.status == Status::parked) observe(before, {});
+  return true;
 }
 
 bool Runner::cancel() {
