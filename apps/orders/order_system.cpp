@@ -37,6 +37,7 @@
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
 #include "orders/order_system_ops.hpp"
+#include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
 
 namespace holdfast::orders {
@@ -67,15 +68,32 @@ http::ServerOptions server_options(const HttpSettings& settings, observe::Metric
 }
 
 std::vector<resilience::RatePolicy> rate_policies(const RateLimitSettings& settings) {
+  const bool bursts = settings.algorithm == resilience::RateAlgorithm::token_bucket;
   resilience::RatePolicy keys{.name = "default"};
   keys.rate.requests = settings.requests;
   keys.rate.window = settings.window;
-  keys.rate.burst = settings.burst;
+  if (bursts) keys.rate.burst = settings.burst;
   resilience::RatePolicy anonymous{.name = "anonymous"};
   anonymous.rate.requests = settings.anonymous_requests;
   anonymous.rate.window = settings.window;
-  anonymous.rate.burst = settings.anonymous_burst;
+  if (bursts) anonymous.rate.burst = settings.anonymous_burst;
+  keys.algorithm = anonymous.algorithm = settings.algorithm;
   return {keys, anonymous};
+}
+
+resilience::AdmissionOptions admission_options(const HttpSettings& settings) {
+  const AdmissionSettings& admission = settings.admission;
+  resilience::AdmissionOptions options{.max_running = settings.max_running,
+                                       .max_waiting = settings.max_waiting,
+                                       .max_wait = settings.max_wait};
+  options.shedding.normal_share = admission.normal_share / 100.0;
+  options.shedding.background_share = std::min(admission.background_share, admission.normal_share) / 100.0;
+  options.shedding.queue_target = admission.queue_target;
+  if (admission.adaptive) {
+    options.adaptive = resilience::AdaptiveLimitOptions{
+        .initial = admission.initial_running, .min = admission.min_running, .max = settings.max_running};
+  }
+  return options;
 }
 
 idempotency::Options idempotency_options(const IdempotencySettings& settings) {
@@ -309,16 +327,8 @@ struct OrderSystem::State {
     if (!settings.http.cors_origins.empty()) router.use(http::cors({.origins = settings.http.cors_origins}));
     router.use(http::compression());
     router.use(http::conditional_get());
-    gate = std::make_unique<resilience::AdmissionGate>(
-        "http",
-        resilience::AdmissionOptions{.max_running = settings.http.max_running,
-                                     .max_waiting = settings.http.max_waiting,
-                                     .max_wait = settings.http.max_wait},
-        runtime.clock(), metrics);
-    router.use(http::admission_control(*gate, {.exempt = [](const Context&, const http::Request& request) {
-      return is_for_operators(request.path);
-    }}));
     authenticator = std::make_unique<access::Authenticator>(*database, metrics);
+    add_admission(router);
     router.use(access::authentication(*authenticator));
     if (!settings.rate_limit.enabled) return;
     limiter = std::make_unique<resilience::RateLimiter>(
@@ -333,6 +343,29 @@ struct OrderSystem::State {
                                  .policy = [](const Context& ctx, const http::Request&) -> std::size_t {
                                    return ctx.principal().anonymous() ? 1 : 0;
                                  }}));
+  }
+
+  /// Before authentication, which may ask the database: so a caller may raise its priority only while its key
+  /// is remembered.
+  void add_admission(http::Router& router) {
+    gate = std::make_unique<resilience::AdmissionGate>("http", admission_options(settings.http),
+                                                       runtime.clock(), metrics);
+    const AdmissionSettings& admission = settings.http.admission;
+    reports_gate = std::make_unique<resilience::AdmissionGate>(
+        kReportsBulkhead,
+        resilience::AdmissionOptions{.max_running = admission.max_reports_running,
+                                     .max_waiting = admission.max_reports_waiting,
+                                     .max_wait = admission.max_reports_wait},
+        runtime.clock(), metrics);
+    http::AdmissionControlOptions options;
+    options.exempt = [](const Context&, const http::Request& request) {
+      return is_for_operators(request.path);
+    };
+    options.may_raise = [this](const Context& ctx, const http::Request& request) {
+      return access::is_remembered_admin(ctx, *authenticator, request);
+    };
+    options.bulkheads.emplace(kReportsBulkhead, reports_gate.get());
+    router.use(http::admission_control(*gate, std::move(options)));
   }
 
   void stop_http(const Context& ctx) {
@@ -367,6 +400,7 @@ struct OrderSystem::State {
   std::optional<runtime::FiberGroup> background;
   std::unique_ptr<messaging::EmbeddedBroker> broker;
   std::unique_ptr<resilience::AdmissionGate> gate;
+  std::unique_ptr<resilience::AdmissionGate> reports_gate;
   std::unique_ptr<resilience::RateLimiter> limiter;
   std::unique_ptr<access::Authenticator> authenticator;
   std::unique_ptr<http::Server> server;

@@ -223,8 +223,10 @@ void add_ops_routes(http::Router& router, const OpsParts& parts) {
       router, http::Method::get, "/v1/ops/subscriptions",
       about("getSubscriptions", "How far each group is in the log of messages", "read"),
       [&database = parts.database](const Context& ctx) { return messaging::outbox_status(ctx, database); });
-  http::route(router, http::Method::get, "/v1/ops/reconciliation",
-              about("reconcile", "Whether stock, ledger, orders and receipts add up", "read"),
+  http::RouteInfo report = about("reconcile", "Whether stock, ledger, orders and receipts add up", "read");
+  report.priority = Priority::background;
+  report.bulkhead = kReportsBulkhead;
+  http::route(router, http::Method::get, "/v1/ops/reconciliation", std::move(report),
               [&database = parts.database](const Context& ctx) { return reconcile(ctx, database); });
   http::route(router, http::Method::get, "/v1/ops/log-level",
               about("getLogLevels", "The loggers' levels", "read"),
@@ -293,6 +295,10 @@ std::vector<observe::Observation> observe_server(observe::Metrics& metrics, cons
           &ServerStatistics::connections_refused);
   counter("holdfast_http_shed_total", "Requests over the limit of those in flight.",
           &ServerStatistics::requests_shed);
+  counter("holdfast_http_client_gone_total", "Requests whose client hung up before it was answered.",
+          &ServerStatistics::clients_gone);
+  counter("holdfast_http_ghost_work_total",
+          "Of those, the ones that were worked on to their end all the same.", &ServerStatistics::ghost_work);
   counter("holdfast_http_received_bytes_total", "Bytes received.", &ServerStatistics::bytes_received);
   counter("holdfast_http_sent_bytes_total", "Bytes sent.", &ServerStatistics::bytes_sent);
   gauge("holdfast_http_connections", "Connections open.", &ServerStatistics::connections_open);

@@ -17,8 +17,50 @@
 #include "holdfast/config/secret.hpp"
 #include "holdfast/config/units.hpp"
 #include "holdfast/resilience/dependencies.hpp"
+#include "holdfast/resilience/rate_limiter.hpp"
 
 namespace holdfast::orders {
+
+struct AdmissionSettings {
+  bool adaptive = true;
+  std::uint32_t min_running = 256;
+  std::uint32_t initial_running = 512;
+  std::uint32_t normal_share = 95;
+  std::uint32_t background_share = 50;
+  std::chrono::milliseconds queue_target = std::chrono::milliseconds(200);
+  std::uint32_t max_reports_running = 4;
+  std::uint32_t max_reports_waiting = 32;
+  std::chrono::milliseconds max_reports_wait = std::chrono::seconds(10);
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&AdmissionSettings::adaptive>().doc(
+            "Find out how many requests may be at work, up to http.maxRunning; else it is that many."),
+        field<&AdmissionSettings::min_running>()
+            .range(1, 1'000'000)
+            .doc("The adaptive limit stays at or above it: commits are done in groups, which take company."),
+        field<&AdmissionSettings::initial_running>()
+            .range(1, 1'000'000)
+            .doc("Where the adaptive limit starts."),
+        field<&AdmissionSettings::normal_share>().range(1, 100).doc(
+            "Percent of the places that requests other than checkout may take."),
+        field<&AdmissionSettings::background_share>().range(1, 100).doc(
+            "Percent of the places for exports and imports; at most normalShare."),
+        field<&AdmissionSettings::queue_target>()
+            .range(1, 600'000)
+            .doc("Where the oldest in line keeps waiting longer, exports, then browsing, may not wait."),
+        field<&AdmissionSettings::max_reports_running>().range(1, 10'000).doc(
+            "Reports, exports and imports at work at a time, whatever else is."),
+        field<&AdmissionSettings::max_reports_waiting>().range(0, 10'000).doc(
+            "Reports in line; one more gets 503."),
+        field<&AdmissionSettings::max_reports_wait>()
+            .range(0, 600'000)
+            .doc("Of a report in line, then 503."));
+  }
+};
+HOLDFAST_DESCRIBE(AdmissionSettings,
+                  (adaptive, min_running, initial_running, normal_share, background_share, queue_target,
+                   max_reports_running, max_reports_waiting, max_reports_wait))
 
 struct HttpSettings {
   std::string address = "127.0.0.1:8080";
@@ -33,6 +75,7 @@ struct HttpSettings {
   std::uint32_t max_running = 2'048;
   std::uint32_t max_waiting = 8'192;
   std::chrono::milliseconds max_wait = std::chrono::seconds(2);
+  AdmissionSettings admission;
   std::vector<std::string> cors_origins;
   bool access_log = true;
 
@@ -61,7 +104,7 @@ struct HttpSettings {
 };
 HOLDFAST_DESCRIBE(HttpSettings, (address, max_body, max_batch_body, max_import_body, request_timeout,
                                  idle_timeout, head_timeout, write_timeout, max_connections, max_running,
-                                 max_waiting, max_wait, cors_origins, access_log))
+                                 max_waiting, max_wait, admission, cors_origins, access_log))
 
 struct DatabaseSettings {
   std::string file = "orders.db";
@@ -88,6 +131,7 @@ HOLDFAST_DESCRIBE(DatabaseSettings, (file, migrate, max_queue, max_group, writer
 
 struct RateLimitSettings {
   bool enabled = true;
+  resilience::RateAlgorithm algorithm = resilience::RateAlgorithm::token_bucket;
   std::uint32_t requests = 600'000;
   std::chrono::seconds window = std::chrono::seconds(60);
   std::uint32_t burst = 100'000;
@@ -98,9 +142,13 @@ struct RateLimitSettings {
   static constexpr auto rules() {
     return holdfast::rules(
         field<&RateLimitSettings::enabled>().doc("Whether clients are limited at all."),
+        field<&RateLimitSettings::algorithm>().doc(
+            "token_bucket: evenly, with bursts; fixed_window: a quota; sliding_counter: between them."),
         field<&RateLimitSettings::requests>().range(1, 1'000'000'000).doc("Of one API key, a window."),
         field<&RateLimitSettings::window>().range(1, 86'400).doc("What the numbers of requests are over."),
-        field<&RateLimitSettings::burst>().range(1, 1'000'000'000).doc("Of one API key, at once."),
+        field<&RateLimitSettings::burst>()
+            .range(1, 1'000'000'000)
+            .doc("Of one API key, at once; token_bucket only."),
         field<&RateLimitSettings::anonymous_requests>()
             .range(1, 1'000'000'000)
             .doc("Of one address without a key, a window."),
@@ -110,8 +158,8 @@ struct RateLimitSettings {
         field<&RateLimitSettings::max_clients>().range(64, 16'777'216).doc("Clients remembered."));
   }
 };
-HOLDFAST_DESCRIBE(RateLimitSettings,
-                  (enabled, requests, window, burst, anonymous_requests, anonymous_burst, max_clients))
+HOLDFAST_DESCRIBE(RateLimitSettings, (enabled, algorithm, requests, window, burst, anonymous_requests,
+                                      anonymous_burst, max_clients))
 
 struct IdempotencySettings {
   std::chrono::minutes retention = std::chrono::hours(48);

@@ -13,6 +13,9 @@
 
 namespace holdfast::orders {
 
+/// The bulkhead (http::RouteInfo::bulkhead) of whatever reads or writes a lot: reports, exports, imports.
+inline constexpr const char* kReportsBulkhead = "reports";
+
 /// The JSON body as T. Throws as typed routes do.
 template <class T>
 T read_body(const http::Request& request) {

@@ -40,7 +40,10 @@ void Connection::on_ready(bool readable, bool writable, bool hung_up) {
   readable_ = readable_ || readable || hung_up;
   hung_up_ = hung_up_ || hung_up;
   if (on_fiber_) {
-    if (hung_up && exchange_->cancellation) exchange_->cancellation->cancel();
+    if (hung_up && exchange_->cancellation) {
+      client_gone_ = true;
+      exchange_->cancellation->cancel();
+    }
     if (writable && exchange_->has_output()) flush();
     waiting_.wake();
     return;

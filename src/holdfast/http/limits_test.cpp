@@ -1,9 +1,16 @@
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <vector>
+
 #include "holdfast/base/random.hpp"
 #include "holdfast/http/admission.hpp"
 #include "holdfast/http/rate_limit.hpp"
+#include "holdfast/http/testing/test_server.hpp"
 #include "holdfast/runtime/runtime.hpp"
+#include "holdfast/runtime/sync.hpp"
 
 namespace holdfast::http {
 namespace {
@@ -94,6 +101,71 @@ TEST_F(LimitsTest, AFullGateAnswers503AndServesAgainAfterwards) {
     }
     EXPECT_EQ(ask(control, main).status, 200);
   });
+}
+
+TEST_F(LimitsTest, AClientMayAskForLessThanItsRouteNotForMore) {
+  const Route checkout{.method = Method::post, .pattern = "/o", .info = {.priority = Priority::critical}};
+  const Route browsing{.method = Method::get, .pattern = "/p", .info = {}};
+  const auto priority = [&](const Route& route, const char* asked, Priority read, bool admin = false) {
+    Request request;
+    request.route = &route;
+    if (asked != nullptr) request.headers.push_back({"X-Priority", asked});
+    AdmissionControlOptions options;
+    if (admin) options.may_raise = [](const Context&, const Request&) { return true; };
+    return priority_of(ctx.with_priority(read), request, options);
+  };
+  EXPECT_EQ(priority(checkout, nullptr, Priority::normal), Priority::critical);
+  EXPECT_EQ(priority(checkout, "normal", Priority::normal), Priority::normal);
+  EXPECT_EQ(priority(checkout, "background", Priority::background), Priority::background);
+  EXPECT_EQ(priority(browsing, "critical", Priority::critical), Priority::normal);
+  EXPECT_EQ(priority(browsing, "critical", Priority::critical, true), Priority::critical);
+}
+
+/// The bulkhead of reports is full of them, and more come all the time; orders do not notice.
+TEST_F(LimitsTest, SaturatedReportsLeaveOrdersAlone) {
+  SystemClock real;
+  resilience::AdmissionGate gate("http", {.max_running = 4, .max_waiting = 4}, real, metrics);
+  resilience::AdmissionGate reports("reports", {.max_running = 2, .max_waiting = 3, .max_wait = 20s}, real,
+                                    metrics);
+  runtime::Latch report_ends;
+  std::atomic<int> reports_at_work = 0;
+  Router router;
+  AdmissionControlOptions options;
+  options.bulkheads.emplace("reports", &reports);
+  router.use(admission_control(gate, std::move(options)));
+  router.get("/report",
+             [&](const Context& own, Request&) {
+               ++reports_at_work;
+               report_ends.wait(own, "test");
+               --reports_at_work;
+               return Response::text(200, "report");
+             },
+             {.priority = Priority::background, .bulkhead = "reports"});
+  router.post("/orders",
+              [](const Context& own, Request&) {
+                return Response::text(own.priority() == Priority::critical ? 201 : 500, "order");
+              },
+              {.priority = Priority::critical});
+  testing::TestServer server(std::move(router));
+  std::vector<std::unique_ptr<testing::RawClient>> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.push_back(std::make_unique<testing::RawClient>(server.port()));
+    clients.back()->send("GET /report HTTP/1.1\r\nHost: x\r\n\r\n");
+  }
+  while (server.server->statistics().requests_in_flight < 5) std::this_thread::yield();
+  testing::RawClient orders(server.port());
+  for (int i = 0; i < 50; ++i) {
+    orders.send("POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    ASSERT_EQ(testing::status_of(orders.response()), 201);
+  }
+  orders.send("GET /report HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string refused = orders.response();
+  EXPECT_EQ(testing::status_of(refused), 503);
+  EXPECT_THAT(refused, HasSubstr("\"bulkhead_full\""));
+  EXPECT_THAT(refused, HasSubstr("Retry-After: "));
+  EXPECT_LE(reports_at_work, 2);
+  report_ends.open();
+  for (auto& client : clients) EXPECT_EQ(testing::status_of(client->response()), 200);
 }
 
 }  // namespace

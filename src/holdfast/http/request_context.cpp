@@ -10,6 +10,7 @@ namespace {
 constexpr std::size_t kMaxRequestIdBytes = 128;
 constexpr std::size_t kNewRequestIdCharacters = 15;  // 75 bits; fits a std::string without an allocation
 constexpr double kMaxTimeoutSeconds = 86'400;
+constexpr Duration kMaxTimeout = std::chrono::hours(24);
 
 bool sane_request_id(std::string_view id) noexcept {
   return !id.empty() && id.size() <= kMaxRequestIdBytes && std::all_of(id.begin(), id.end(), [](char c) {
@@ -38,8 +39,40 @@ std::optional<Number> number(std::string_view text) noexcept {
   return value;
 }
 
+/// Digits and at most one point between them: no sign, no exponent, no "inf".
+bool plain_number(std::string_view text) noexcept {
+  std::size_t points = 0;
+  for (const char c : text) {
+    if (c == '.')
+      ++points;
+    else if (c < '0' || c > '9')
+      return false;
+  }
+  return !text.empty() && points <= 1 && text.front() != '.' && text.back() != '.';
+}
+
+/// "Timeout" in gRPC over HTTP/2: TimeoutValue, a positive integer of at most 8 digits, then TimeoutUnit.
+Instant after_grpc_timeout(std::string_view header, Instant now, Instant deadline) noexcept {
+  if (header.size() < 2 || header.size() > 9) return deadline;
+  const std::string_view digits = header.substr(0, header.size() - 1);
+  const auto value = plain_number(digits) ? number<std::int64_t>(digits) : std::nullopt;
+  if (!value || *value == 0) return deadline;
+  Duration unit{0};
+  switch (header.back()) {
+    case 'H': unit = std::chrono::hours(1); break;
+    case 'M': unit = std::chrono::minutes(1); break;
+    case 'S': unit = std::chrono::seconds(1); break;
+    case 'm': unit = std::chrono::milliseconds(1); break;
+    case 'u': unit = std::chrono::microseconds(1); break;
+    case 'n': unit = std::chrono::nanoseconds(1); break;
+    default: return deadline;
+  }
+  if (*value > kMaxTimeout / unit) return deadline;
+  return std::min(deadline, now + *value * unit);
+}
+
 Instant after_seconds(std::string_view header, Instant now, Instant deadline) noexcept {
-  const auto seconds = number<double>(header);
+  const auto seconds = plain_number(header) ? number<double>(header) : std::nullopt;
   if (!seconds || !(*seconds > 0) || *seconds > kMaxTimeoutSeconds) return deadline;
   return std::min(deadline,
                   now + std::chrono::duration_cast<Duration>(std::chrono::duration<double>(*seconds)));
@@ -47,8 +80,9 @@ Instant after_seconds(std::string_view header, Instant now, Instant deadline) no
 
 Instant at_unix_milliseconds(std::string_view header, const Clock& clock, Instant now,
                              Instant deadline) noexcept {
+  if (header.find('.') != std::string_view::npos || !plain_number(header)) return deadline;
   const auto milliseconds = number<std::int64_t>(header);
-  if (!milliseconds || *milliseconds < 0) return deadline;
+  if (!milliseconds) return deadline;
   const std::int64_t present =
       std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall_now().time_since_epoch()).count();
   const std::int64_t left = *milliseconds - present;
@@ -84,6 +118,8 @@ Context::Request read_context(const Request& request, const Clock& clock, Instan
       case 12:
         if (equal_ignoring_case(header.name, "X-Request-Id") && sane_request_id(header.value)) {
           context.request_id = header.value;
+        } else if (equal_ignoring_case(header.name, "grpc-timeout")) {
+          context.deadline = after_grpc_timeout(header.value, now, context.deadline);
         }
         break;
       case 15:

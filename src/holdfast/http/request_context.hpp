@@ -1,5 +1,6 @@
 // What a request's headers say about the Context it is to be served in: traceparent, X-Request-Id,
-// X-Deadline (Unix milliseconds), Request-Timeout and X-Request-Timeout (seconds), X-Priority.
+// X-Deadline (Unix milliseconds), Request-Timeout and X-Request-Timeout (seconds, a fraction allowed),
+// grpc-timeout (1 to 8 digits and a unit: H, M, S, m, u, n), X-Priority (critical, normal, background).
 // A header that is malformed is ignored: none of them may make a request fail.
 //
 // Thread-safety: a pure function of its arguments.

@@ -43,9 +43,13 @@ struct RouteInfo {
   Idempotency idempotency = Idempotency::none;
   std::optional<std::size_t> max_body_bytes;  ///< ServerOptions::max_body_bytes unless set
   std::optional<Duration> timeout;            ///< ServerOptions::request_timeout unless set
-  bool streaming_body = false;                ///< the handler pulls the body through Request::body_reader
-  bool hidden = false;                        ///< not in the OpenAPI document
-  std::vector<int> errors;  ///< statuses it answers beside those that follow from the rest: 409, 412
+  /// Under overload the lower ones are shed first. X-Priority may lower it for a request.
+  Priority priority = Priority::normal;
+  /// The bulkhead it runs in, beside the common bound: AdmissionControlOptions::bulkheads. None if empty.
+  std::string bulkhead;
+  bool streaming_body = false;  ///< the handler pulls the body through Request::body_reader
+  bool hidden = false;          ///< not in the OpenAPI document
+  std::vector<int> errors;      ///< statuses it answers beside those that follow from the rest: 409, 412
   std::shared_ptr<const Operation> operation;  ///< shared with the document that is made of it
 };
 

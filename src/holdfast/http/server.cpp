@@ -230,6 +230,8 @@ ServerStatistics Server::statistics() const noexcept {
     sum.requests_in_flight += counters.in_flight.value();
     sum.requests_shed += counters.shed.value();
     sum.requests_refused += counters.refused.value();
+    sum.clients_gone += counters.gone.value();
+    sum.ghost_work += counters.ghosts.value();
     sum.bytes_received += counters.received.value();
     sum.bytes_sent += counters.sent.value();
   }

@@ -74,6 +74,9 @@ struct ServerStatistics {
   std::uint64_t requests_in_flight = 0;
   std::uint64_t requests_shed = 0;     ///< over max_requests_in_flight_per_loop
   std::uint64_t requests_refused = 0;  ///< malformed or over a limit
+  std::uint64_t clients_gone = 0;      ///< requests whose client hung up before it was answered
+  /// Of those, the ones that were worked on to their end all the same: their handlers did not stop.
+  std::uint64_t ghost_work = 0;
   std::uint64_t bytes_received = 0;
   std::uint64_t bytes_sent = 0;
 };

@@ -322,6 +322,49 @@ TEST(Server, CancelsTheRequestOfAClientThatHungUp) {
   EXPECT_TRUE(future.get());
 }
 
+/// Two handlers whose clients hang up: one waits by its Context, the other works on regardless.
+TEST(Server, CountsTheWorkThatWentOnForAClientThatHadGone) {
+  Router router;
+  runtime::Latch waits;
+  runtime::Latch works;
+  runtime::Latch may_end;
+  std::atomic<bool> gone = false;
+  router.get("/waits", [&](const Context& ctx, Request&) -> Response {
+    waits.open();
+    runtime::sleep_for(ctx, 20s);
+    return Response(204);
+  });
+  router.get("/works", [&](const Context& ctx, Request&) -> Response {
+    works.open();
+    while (!ctx.cancelled()) runtime::yield();
+    gone = true;
+    may_end.wait(ctx.detached().with_timeout(20s), "test");
+    return Response(204);
+  });
+  TestServer server(std::move(router));
+  const auto until = [&](auto holds) {
+    const auto give_up = std::chrono::steady_clock::now() + 5s;
+    while (!holds() && std::chrono::steady_clock::now() < give_up) std::this_thread::yield();
+    return holds();
+  };
+  const auto statistics = [&] { return server.server->statistics(); };
+  RawClient first(server.port());
+  first.send(get("/waits"));
+  ASSERT_TRUE(until([&] { return waits.is_open(); }));
+  first.close();
+  EXPECT_TRUE(until([&] { return statistics().clients_gone == 1; })) << "cancelled, and so ended at once";
+  EXPECT_EQ(statistics().ghost_work, 0u);
+
+  RawClient second(server.port());
+  second.send(get("/works"));
+  ASSERT_TRUE(until([&] { return works.is_open(); }));
+  second.close();
+  ASSERT_TRUE(until([&] { return gone.load(); }));
+  may_end.open();
+  EXPECT_TRUE(until([&] { return statistics().clients_gone == 2; }));
+  EXPECT_EQ(statistics().ghost_work, 1u);
+}
+
 TEST(Server, AnswersAClientThatHasFinishedSending) {
   TestServer server(echo_router());
   RawClient client(server.port());

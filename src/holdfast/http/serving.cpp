@@ -43,7 +43,10 @@ void Connection::serve_one() {
   if (info != nullptr && info->streaming_body) x.request.body_reader = &reader;
   const Context ctx = shard_.root.for_request(std::move(asked));
 
+  client_gone_ = false;
   Response response = answer(ctx);
+  const bool stopped = response.status == status_of(ErrorCode::cancelled);
+  if (client_gone_ && !stopped) shard_.counters.ghosts.add();
   x.request.body_reader = nullptr;
   if (response.drop_connection) close();
   const bool has_stream = response.stream && x.request.method != Method::head && !bodyless(response.status);
@@ -55,6 +58,7 @@ void Connection::serve_one() {
       send_response(response, closing);
     }
   }
+  if (client_gone_ && !response.endless) shard_.counters.gone.add();
   shard_.counters.in_flight.subtract();
   if (phase_ != Phase::closed) finish_request(closing);
 }

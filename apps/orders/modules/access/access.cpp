@@ -143,6 +143,15 @@ Principal Authenticator::authenticate(const Context& ctx, std::string_view key_t
   return {.subject = presented->id.text(), .scopes = scopes_of(row.scope), .tenant = {}};
 }
 
+std::optional<Principal> Authenticator::recall(const Context& ctx, std::string_view key_text) {
+  const auto presented = parse(key_text);
+  if (!presented) return std::nullopt;
+  const auto recalled = state_->recall(presented->id, ctx.now());
+  if (!recalled || !equal_in_constant_time(sha256(presented->secret), recalled->secret_sha256))
+    return std::nullopt;
+  return Principal{.subject = presented->id.text(), .scopes = scopes_of(recalled->scope), .tenant = {}};
+}
+
 void Authenticator::forget(const KeyId& id) {
   const std::lock_guard lock(state_->mutex);
   state_->remembered.erase(id);

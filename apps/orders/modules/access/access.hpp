@@ -90,6 +90,10 @@ class Authenticator {
   /// malformed, unknown, wrong or revoked.
   Principal authenticate(const Context& ctx, std::string_view key_text);
 
+  /// Who has that key, if it has been verified within Options::remember: never asks the database, never
+  /// throws.
+  std::optional<Principal> recall(const Context& ctx, std::string_view key_text);
+
   /// After a revocation in this process: asks the database again.
   void forget(const KeyId& id);
 

@@ -55,6 +55,11 @@ http::Middleware authentication(Authenticator& authenticator) {
       };
 }
 
+bool is_remembered_admin(const Context& ctx, Authenticator& authenticator, const http::Request& request) {
+  const auto known = authenticator.recall(ctx, bearer_key(request.header("Authorization")));
+  return known && std::find(known->scopes.begin(), known->scopes.end(), "admin") != known->scopes.end();
+}
+
 void add_routes(http::Router& router, sql::Database& database, Authenticator& authenticator, IdGenerator& ids,
                 Random& random) {
   http::route(

@@ -14,6 +14,9 @@ namespace holdfast::orders::access {
 /// route), 403 where the key's scope does not do.
 http::Middleware authentication(Authenticator& authenticator);
 
+/// Whether the request has the key of an administrator that was verified a moment ago; asks no database.
+bool is_remembered_admin(const Context& ctx, Authenticator& authenticator, const http::Request& request);
+
 /// All are borrowed by the routes.
 void add_routes(http::Router& router, sql::Database& database, Authenticator& authenticator, IdGenerator& ids,
                 Random& random);

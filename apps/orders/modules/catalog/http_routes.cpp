@@ -322,6 +322,8 @@ void add_routes(http::Router& router, sql::Database& database, idempotency::Idem
   info.max_body_bytes = max_import_bytes;
   info.timeout = std::chrono::minutes(10);
   info.streaming_body = true;
+  info.priority = Priority::background;
+  info.bulkhead = kReportsBulkhead;
   http::route(router, http::Method::post, "/v1/products/import", std::move(info),
               [&database](const Context& ctx, http::Query<ImportQuery> query, http::Request& request) {
                 return import_products(ctx, database, query.value, request);

@@ -161,7 +161,8 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
                           "again with the same Idempotency-Key, it gets the same answer.",
            .tags = {"orders"},
            .scope = "write",
-           .idempotency = http::Idempotency::required},
+           .idempotency = http::Idempotency::required,
+           .priority = Priority::critical},
           201));
   http::RouteInfo batch{
       .name = "placeOrders",
@@ -170,6 +171,7 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
       .tags = {"orders"},
       .scope = "write",
       .idempotency = http::Idempotency::required};
+  batch.priority = Priority::critical;
   batch.max_body_bytes = options.max_batch_bytes;
   router.post("/v1/orders/batch",
               idempotency.transactional("place orders",

@@ -92,6 +92,7 @@ class Connection final : public runtime::IoHandler {
   bool close_after_ = false;    // once everything has been sent
   bool linger_ = false;         // then read on for a while before closing
   bool refused_ = false;        // over the limit of connections: gets one 503
+  bool client_gone_ = false;    // hung up while its request was served
   bool endless_ = false;        // serves an endless stream
   bool write_blocked_ = false;  // the client doesn't take what we send
   bool corked_ = false;         // in the shard's list of connections to flush

@@ -32,7 +32,8 @@ class LoopCounter {
 };
 
 struct ShardCounters {
-  LoopCounter accepted, open, connections_refused, started, in_flight, shed, refused, received, sent;
+  LoopCounter accepted, open, connections_refused, started, in_flight, shed, refused, gone, ghosts, received,
+      sent;
 };
 
 class Shard final : public runtime::IoHandler {
