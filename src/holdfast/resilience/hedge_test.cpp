@@ -1,0 +1,125 @@
+#include "holdfast/resilience/hedge.hpp"
+
+#include <gmock/gmock.h>
+
+#include "holdfast/base/error.hpp"
+#include "holdfast/base/random.hpp"
+#include "holdfast/runtime/runtime.hpp"
+
+namespace holdfast::resilience {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+struct HedgeTest : ::testing::Test {
+  void run(const std::function<void(const Context&)>& body) {
+    runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random);
+    runtime.run(body);
+  }
+  ManualClock clock;
+  SeededRandom random{1};
+  observe::Metrics metrics;
+  int calls = 0;
+  int cancelled = 0;
+
+  int answer_after(const Context& own, Duration first, Duration second) {
+    const int which = calls++;
+    try {
+      runtime::sleep_for(own, which == 0 ? first : second);
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::cancelled) ++cancelled;
+      throw;
+    }
+    return which;
+  }
+};
+
+TEST_F(HedgeTest, TheSecondTryWinsAndTheFirstIsCancelled) {
+  run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 20ms}, metrics);
+    const Instant begun = ctx.now();
+    EXPECT_EQ(hedge.call<int>(ctx, [&](const Context& own) { return answer_after(own, 1s, 5ms); }), 1);
+    EXPECT_EQ(ctx.now() - begun, 25ms);
+  });
+  EXPECT_EQ(cancelled, 1);
+  EXPECT_THAT(metrics.expose(), HasSubstr("holdfast_hedge_total{hedge=\"h\",what=\"won\"} 1\n"));
+}
+
+TEST_F(HedgeTest, AQuickAnswerAndAQuickFailureAreNotTriedAgain) {
+  run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 20ms}, metrics);
+    EXPECT_EQ(hedge.call<int>(ctx, [&](const Context& own) { return answer_after(own, 10ms, 0ms); }), 0);
+    EXPECT_THROW(hedge.call<int>(ctx,
+                                 [&](const Context&) -> int {
+                                   ++calls;
+                                   throw Error(ErrorCode::unavailable, "down");
+                                 }),
+                 Error);
+  });
+  EXPECT_EQ(calls, 2);
+}
+
+TEST_F(HedgeTest, AFailureAfterTheDelayWaitsForTheOtherTry) {
+  run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 20ms}, metrics);
+    EXPECT_EQ(hedge.call<int>(ctx,
+                              [&](const Context& own) {
+                                const int which = calls++;
+                                runtime::sleep_for(own, which == 0 ? 25ms : 50ms);
+                                if (which == 0) throw Error(ErrorCode::unavailable, "down");
+                                return which;
+                              }),
+              1);
+  });
+}
+
+TEST_F(HedgeTest, TheCallersDeadlineEndsBoth) {
+  run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 20ms}, metrics);
+    const Instant begun = ctx.now();
+    EXPECT_THROW(hedge.call<int>(ctx.with_timeout(50ms),
+                                 [&](const Context& own) {
+                                   try {
+                                     runtime::sleep_for(own, 40ms);
+                                     runtime::sleep_for(own, 40ms);
+                                   } catch (const Error&) {
+                                     ++cancelled;
+                                     throw;
+                                   }
+                                   return 1;
+                                 }),
+                 Error);
+    EXPECT_LE(ctx.now() - begun, 50ms);
+  });
+  EXPECT_EQ(cancelled, 2);
+}
+
+TEST_F(HedgeTest, WhenAllIsSlowOnlyTheBudgetIsHedged) {
+  run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 1ms, .budget = 0.1, .most_saved = 5}, metrics);
+    for (int i = 0; i < 1000; ++i) {
+      (void)hedge.call<int>(ctx, [&](const Context& own) {
+        ++calls;
+        runtime::sleep_for(own, 10ms);
+        return 0;
+      });
+    }
+  });
+  EXPECT_LE(calls, 1000 + 100 + 5);
+  EXPECT_GE(calls, 1000 + 90);
+}
+
+TEST(HedgePolicy, FindsThePercentileOut) {
+  HedgePolicy policy({.percentile = 0.95});
+  EXPECT_FALSE(policy.begin()) << "too early to tell";
+  for (int i = 1; i <= 1000; ++i) policy.record(std::chrono::milliseconds(i % 100 + 1));
+  ASSERT_TRUE(policy.begin());
+  EXPECT_GE(*policy.begin(), 93ms);
+  EXPECT_LE(*policy.begin(), 98ms);
+  EXPECT_THROW(HedgePolicy({.percentile = 1}), Error);
+  EXPECT_THROW(HedgePolicy({.budget = 0}), Error);
+}
+
+}  // namespace
+}  // namespace holdfast::resilience
