@@ -2,6 +2,10 @@
 
 namespace holdfast::orders::shipping {
 
+Place place_of(const Destination& destination) {
+  return {destination.line1, destination.city, destination.region, destination.postal_code};
+}
+
 Error carrier_error(CarrierFault fault, std::string cause, std::optional<Duration> retry_after) {
   const auto made = [&](ErrorCode code, const char* detail, const char* reason) {
     Error error = Error(code, detail).reason(reason).cause(std::move(cause));

@@ -58,6 +58,17 @@ enum class BookingStatus : std::uint8_t {
 };
 HOLDFAST_DESCRIBE_ENUM(BookingStatus, booked, delivered, cancelled)
 
+/// Where a carrier says that it delivers to.
+struct Place {
+  std::string street;
+  std::string city;
+  std::string region;
+  std::string postal_code;
+  bool operator==(const Place&) const = default;
+};
+
+Place place_of(const Destination& destination);
+
 /// A booking as the carrier's book has it.
 struct Booking {
   std::string carrier_ref;      ///< the carrier's own number of it
@@ -65,6 +76,7 @@ struct Booking {
   std::string tracking_number;  ///< for the customer
   BookingStatus status = BookingStatus::booked;
   std::optional<DeliveryDate> expected_delivery;
+  Place delivers_to;
   bool operator==(const Booking&) const = default;
 };
 

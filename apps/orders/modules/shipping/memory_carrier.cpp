@@ -36,6 +36,7 @@ Booking MemoryCarrier::book(const Context&, const BookingRequest& request) {
   booking.reference = request.reference;
   booking.tracking_number = numbered("MEM", by_ref_.size() + 1);
   booking.expected_delivery = kExpected;
+  booking.delivers_to = place_of(request.destination);
   by_ref_.emplace(booking.carrier_ref, booking);
   if (mishap == Mishap::lose_answer) throw carrier_error(CarrierFault::outcome_unknown, "told to lose it");
   return booking;
