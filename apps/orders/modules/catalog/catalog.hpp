@@ -21,7 +21,10 @@
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/migrations.hpp"
+#include "orders/modules/catalog/bought_together.hpp"
 #include "orders/modules/catalog/import.hpp"
+#include "orders/modules/catalog/reviews.hpp"
+#include "orders/modules/catalog/settings.hpp"
 #include "orders/modules/inventory/inventory.hpp"
 #include "orders/shared/paging.hpp"
 

@@ -22,7 +22,38 @@ create table products(
 create index products_by_name on products(name, sku);
 create index products_by_price on products(price_minor, sku);
 )sql",
-           .down_sql = "drop table products;"}};
+           .down_sql = "drop table products;"},
+          {.version = 31,
+           .name = "reviews",
+           .up_sql = R"sql(
+create table reviews(
+  id text not null primary key,
+  sku text not null,
+  stars integer not null check (stars between 1 and 5),
+  author text not null,
+  text text not null,
+  created_at integer not null
+);
+create index reviews_by_sku on reviews(sku, id);
+create table review_totals(
+  sku text not null primary key,
+  reviews integer not null,
+  stars integer not null
+);
+)sql",
+           .down_sql = "drop table review_totals; drop table reviews;"},
+          {.version = 32,
+           .name = "bought_together",
+           .up_sql = R"sql(
+create table bought_together(
+  sku_a text not null,
+  sku_b text not null,
+  orders integer not null,
+  primary key (sku_a, sku_b)
+);
+create index bought_together_by_b on bought_together(sku_b);
+)sql",
+           .down_sql = "drop table bought_together;"}};
 }
 
 }  // namespace holdfast::orders::catalog

@@ -56,8 +56,8 @@ Error translated(const Error& error, bool changes) {
 
 }  // namespace
 
-LegacyCarrier::LegacyCarrier(http::Client& client, LegacySettings settings, Guard guard)
-    : client_(client), settings_(std::move(settings)), guard_(std::move(guard)) {}
+LegacyCarrier::LegacyCarrier(http::Client& client, LegacySettings settings, resilience::Pipeline& pipeline)
+    : client_(client), settings_(std::move(settings)), pipeline_(pipeline) {}
 
 std::vector<FieldViolation> LegacyCarrier::faults_of(const Destination& destination) const {
   return legacy::faults_of(destination);
@@ -100,24 +100,19 @@ legacy::Answer LegacyCarrier::attempt(const Context& ctx, Kind kind, std::string
 legacy::Answer LegacyCarrier::exchange(const Context& ctx, Kind kind, std::string_view path,
                                        const legacy::Translated<std::string>& form) {
   if (!form) throw carrier_error(CarrierFault::refused, form.fault().text());
-  std::optional<legacy::Answer> answer;
   bool tried = false;
-  const Attempt one = [&](const Context& own) {
-    tried = true;
-    answer = attempt(own, kind, path, *form);
-  };
-  if (!guard_) {
-    one(ctx);
-  } else {
-    try {
-      guard_(ctx, kind == Kind::asks, one);
-    } catch (const Error& error) {
-      if (tried) throw translated(error, kind == Kind::changes);
-      if (error.code() != ErrorCode::unavailable) throw;
-      throw carrier_error(CarrierFault::unavailable, error.what(), error.retry_after());
-    }
+  try {
+    return pipeline_.call(ctx,
+                          [&](const Context& own) {
+                            tried = true;
+                            return attempt(own, kind, path, *form);
+                          },
+                          {.idempotent = kind == Kind::asks});
+  } catch (const Error& error) {
+    if (tried) throw translated(error, kind == Kind::changes);
+    if (error.code() != ErrorCode::unavailable) throw;
+    throw carrier_error(CarrierFault::unavailable, error.what(), error.retry_after());  // nothing was sent
   }
-  return *std::move(answer);
 }
 
 Booking LegacyCarrier::book(const Context& ctx, const BookingRequest& request) {

@@ -1,0 +1,103 @@
+// ProductPages: all that a product's page shows, in one call. Product and stock must be there; reviews and
+// what is bought together are optional parts: each has a time budget of its own, they are asked for at the
+// same time, and one that fails or is late is left out, or served as it last was.
+//
+//   ProductPages pages(sources_of(db), settings.catalog.page, clock, metrics, logger);
+//   const ProductPage page = pages.get(ctx, "MUG-1");
+//   page.degraded          // {"reviews"}: what is missing or old; page.stale says since when it is old
+//
+// Thread-safety: get() from any fiber.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "holdfast/base/reflect.hpp"
+#include "holdfast/observe/log.hpp"
+#include "holdfast/observe/metrics.hpp"
+#include "holdfast/resilience/coalesce.hpp"
+#include "holdfast/resilience/fallback.hpp"
+#include "holdfast/runtime/context.hpp"
+#include "orders/modules/catalog/catalog.hpp"
+
+namespace holdfast::orders::catalog {
+
+/// A part that is shown as it was.
+struct StalePart {
+  std::string part;
+  WallTime since;  ///< when it was last known to be so
+  std::int64_t age_seconds = 0;
+};
+HOLDFAST_DESCRIBE(StalePart, (part, since, age_seconds))
+
+struct ProductPage {
+  Product product;
+  std::int64_t stock = 0;  ///< pieces
+  std::optional<ReviewSummary> reviews;
+  std::optional<std::vector<Companion>> bought_together;
+  std::vector<std::string> degraded;  ///< parts that are left out or stale
+  std::vector<StalePart> stale;
+};
+HOLDFAST_DESCRIBE(ProductPage, (product, stock, reviews, bought_together, degraded, stale))
+
+/// Where the parts come from. All may wait. The first must be there: what it throws is the page's error.
+struct PageSources {
+  struct Critical {
+    Product product;
+    std::int64_t stock = 0;
+  };
+  std::function<Critical(const Context&, const std::string& sku)> critical;
+  std::function<ReviewSummary(const Context&, const std::string& sku)> reviews;
+  std::function<std::vector<Companion>(const Context&, const std::string& sku)> bought_together;
+};
+
+/// All of them from this database, which is borrowed.
+PageSources sources_of(sql::Database& database);
+
+class ProductPages {
+ public:
+  /// `clock` and `metrics` are borrowed.
+  ProductPages(PageSources sources, const PageSettings& settings, const Clock& clock,
+               observe::Metrics& metrics, observe::Logger logger);
+
+  /// Throws what the critical source throws: Error(not_found, "unknown_sku"), and others.
+  ProductPage get(const Context& ctx, const std::string& sku);
+
+ private:
+  template <class T>
+  struct Part {
+    Part(std::string name, Duration budget, Duration fresh_for, Duration delay, const PageSettings& settings,
+         const Clock& clock, observe::Metrics& metrics);
+    /// From memory while that is fresh; else from the source, within the budget; else as it was.
+    template <class Source>
+    resilience::Fallen<std::shared_ptr<const T>> ask(const Context& ctx, const std::string& sku,
+                                                     const Source& source);
+    const std::string name;
+    const Duration fresh_for;
+    const Duration delay;
+    resilience::Coalescer<T> coalescer;
+    resilience::LastGood<std::shared_ptr<const T>> last_good;  // shared with the pages that show it
+    observe::Counter shown_fresh;
+    observe::Counter shown_stale;
+    observe::Counter left_out;
+    std::atomic<bool> degraded{false};
+  };
+  template <class T, class Source>
+  void fetch(const Context& ctx, const std::string& sku, Part<T>& part, const Source& source,
+             std::optional<T>& shown, ProductPage& page);
+  template <class T>
+  void tell(const Context& ctx, Part<T>& part, bool degraded, std::string_view why);
+
+  const PageSources sources_;
+  const observe::Logger logger_;
+  Part<ReviewSummary> reviews_;
+  Part<std::vector<Companion>> bought_together_;
+};
+
+}  // namespace holdfast::orders::catalog
