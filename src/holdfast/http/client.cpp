@@ -50,6 +50,8 @@ struct Transfer {
   std::size_t header_bytes = 0;
   bool too_large = false;
   bool address_refused = false;
+  bool repeatable = false;
+  bool sent = false;
   bool done = false;
   CURLcode result = CURLE_OK;
   char message[CURL_ERROR_SIZE] = "";
@@ -97,6 +99,15 @@ curl_socket_t on_open_public_only(void* user, curlsocktype, curl_sockaddr* addre
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/// Asked by curl before each sending. It sends once more by itself where a connection it used again ends
+/// without an answer; but what was sent may have been done (RFC 9110, 9.2.2).
+int on_send(void* user, char*, char*, int, int) {
+  Transfer& transfer = *static_cast<Transfer*>(user);
+  if (transfer.sent && !transfer.repeatable) return CURL_PREREQFUNC_ABORT;
+  transfer.sent = true;
+  return CURL_PREREQFUNC_OK;
+}
+
 std::string_view host_of(std::string_view url) noexcept {
   const std::size_t scheme = url.find("://");
   if (scheme != std::string_view::npos) url.remove_prefix(scheme + 3);
@@ -117,6 +128,12 @@ std::string_view name_of(Priority priority) noexcept {
 bool has_header(const ClientRequest& request, std::string_view name) noexcept {
   return std::any_of(request.headers.begin(), request.headers.end(),
                      [&](const ResponseHeader& header) { return equal_ignoring_case(header.name, name); });
+}
+
+/// Whether sending it twice does no more than sending it once.
+bool repeatable(const ClientRequest& request) noexcept {
+  return (request.method != Method::post && request.method != Method::patch) ||
+         has_header(request, "Idempotency-Key");
 }
 
 void add_context_headers(HeaderList& list, const Context& ctx, const ClientRequest& request) {
@@ -253,6 +270,9 @@ void Client::State::configure(CURL* easy, const ClientRequest& request, Transfer
   set(CURLOPT_WRITEDATA, &transfer);
   set(CURLOPT_HEADERFUNCTION, &on_header);
   set(CURLOPT_HEADERDATA, &transfer);
+  transfer.repeatable = repeatable(request);
+  set(CURLOPT_PREREQFUNCTION, &on_send);
+  set(CURLOPT_PREREQDATA, &transfer);
   if (options.refuse_private_addresses) {
     set(CURLOPT_OPENSOCKETFUNCTION, &on_open_public_only);
     set(CURLOPT_OPENSOCKETDATA, &transfer);

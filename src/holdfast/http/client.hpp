@@ -8,7 +8,8 @@
 //                                                   .headers = {{"Content-Type", "application/json"}}, .body
 //                                                   = json});
 //
-// A status of 400 or 500 is an answer, not an Error. Nothing is retried here; see resilience/.
+// A status of 400 or 500 is an answer, not an Error. Nothing is retried here (see resilience/), but that an
+// idempotent request is sent again where a connection kept from before turns out to be closed.
 // Thread-safety: send() from any fiber of the runtime. Must be destroyed on a fiber, with none sending.
 #pragma once
 

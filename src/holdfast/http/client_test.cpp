@@ -161,5 +161,39 @@ TEST_F(ClientTest, SaysWhatFailed) {
   });
 }
 
+TEST(ClientSending, APostIsNotSentAgainWhereItsConnectionEndsWithoutAnAnswer) {
+  std::atomic<int> arrived{0};
+  Router router;
+  router.get("/hello", [](const Context&, Request&) { return Response(204); });
+  router.post("/order", [&arrived](const Context&, Request&) {
+    ++arrived;
+    return Response::dropped();
+  });
+  testing::TestServer server(std::move(router));
+  const std::string url = "http://127.0.0.1:" + std::to_string(server.port());
+  SystemClock clock;
+  SystemRandom random;
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  runtime.run([&](const Context& ctx) {
+    Client client(runtime, {});
+    const auto send_on_a_kept_connection = [&](std::vector<ResponseHeader> headers, std::string body) {
+      client.send(ctx.with_timeout(8s), {.url = url + "/hello"});
+      try {
+        client.send(ctx.with_timeout(8s), {.method = Method::post,
+                                           .url = url + "/order",
+                                           .headers = std::move(headers),
+                                           .body = std::move(body)});
+        ADD_FAILURE() << "there was an answer";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.reason(), "connection_lost");
+      }
+      return arrived.exchange(0);
+    };
+    EXPECT_EQ(send_on_a_kept_connection({}, "1 mug"), 1);
+    EXPECT_EQ(send_on_a_kept_connection({}, ""), 1);
+    EXPECT_GE(send_on_a_kept_connection({{"Idempotency-Key", "k"}}, "1 mug"), 2);  // does no harm
+  });
+}
+
 }  // namespace
 }  // namespace holdfast::http
