@@ -268,6 +268,7 @@ struct OrderSystem::State {
     broker = std::make_unique<messaging::EmbeddedBroker>(
         runtime, *database, *outbox, metrics, log.logger("messaging"), broker_options(settings.messaging));
     broker->subscribe(notifications->subscription(), notifications->handler());
+    broker->subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
     if (settings.webhooks.enabled) {
       broker->subscribe(webhooks::Deliveries::subscription({std::string(ordering::kTopic)}),
                         webhook_deliveries->handler(*database));
@@ -280,6 +281,9 @@ struct OrderSystem::State {
     http::Router router;
     add_middlewares(router);
     catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes);
+    pages = std::make_unique<catalog::ProductPages>(catalog::sources_of(*database), settings.catalog.page,
+                                                    runtime.clock(), metrics, log.logger("catalog"));
+    catalog::add_page_routes(router, *database, *idempotency, ids, *pages);
     inventory::add_routes(router, *database, *idempotency);
     ordering::add_routes(router, *database, *idempotency, *ordering, outbox->committed(),
                          {.max_batch_bytes = settings.http.max_batch_body.bytes});
@@ -403,6 +407,7 @@ struct OrderSystem::State {
   std::unique_ptr<resilience::AdmissionGate> reports_gate;
   std::unique_ptr<resilience::RateLimiter> limiter;
   std::unique_ptr<access::Authenticator> authenticator;
+  std::unique_ptr<catalog::ProductPages> pages;
   std::unique_ptr<http::Server> server;
   std::vector<observe::Observation> server_observations;
   runtime::Lifecycle parts;

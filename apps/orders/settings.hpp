@@ -18,6 +18,7 @@
 #include "holdfast/config/units.hpp"
 #include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
+#include "orders/modules/catalog/catalog.hpp"
 
 namespace holdfast::orders {
 
@@ -321,6 +322,7 @@ struct Settings {
   MessagingSettings messaging;
   NotificationSettings notifications;
   WebhookSettings webhooks;
+  catalog::Settings catalog;
   WorkerSettings worker;
   ShutdownSettings shutdown;
   LogSettings log;
@@ -335,6 +337,6 @@ struct Settings {
   }
 };
 HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications,
-                             webhooks, worker, shutdown, log, runtime, dependencies))
+                             webhooks, catalog, worker, shutdown, log, runtime, dependencies))
 
 }  // namespace holdfast::orders

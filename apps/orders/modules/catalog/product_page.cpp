@@ -1,5 +1,6 @@
 #include "orders/modules/catalog/product_page.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "holdfast/runtime/fiber.hpp"
@@ -12,6 +13,13 @@ constexpr std::int64_t kCompanions = 5;
 
 resilience::FallbackOptions fallback_options(const PageSettings& settings, Duration budget) {
   return {.max_keys = settings.max_remembered, .max_staleness = settings.max_staleness, .patience = budget};
+}
+
+/// As a source that is late: until the caller has no more time, if that is sooner.
+void be_late(const Context& ctx, Duration delay) {
+  if (delay <= Duration(0)) return;
+  runtime::sleep_for(ctx.detached().with_cancellation(ctx.cancellation()), std::min(delay, ctx.remaining()));
+  ctx.check("waiting for a part of a page");
 }
 
 }  // namespace
@@ -87,7 +95,7 @@ auto ProductPages::Part<T>::ask(const Context& ctx, const std::string& sku, cons
   }
   return last_good.get(ctx, sku, [&](const Context& bounded) {
     return coalescer.get(bounded, sku, [&](const Context& own) {
-      if (delay > Duration(0)) runtime::sleep_for(own, delay);
+      be_late(own, delay);
       return source(own, sku);
     });
   });
@@ -128,6 +136,7 @@ ProductPage ProductPages::get(const Context& ctx, const std::string& sku) {
   parts.wait();
   page.product = std::move(critical.product);
   page.stock = critical.stock;
+  std::ranges::sort(page.degraded);  // they came in any order
   return page;
 }
 
