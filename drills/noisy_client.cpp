@@ -73,7 +73,6 @@ Drill noisy_client() {
           .breaks = "one client sends orders at full speed over 16 connections while others shop",
           .proves = "the others' p99 stays within 1.5 times of quiet; the noisy one gets 429",
           .duration = 15s,
-          .quick = true,
           .run = run};
 }
 

@@ -34,7 +34,7 @@ std::int64_t confirmed_orders(Stage& stage) {
 }
 
 void run_outage(Stage& stage, const Outage& outage) {
-  stage.open_paid_shop();
+  stage.open_paid_shop(outage.environment);
   const auto third = std::max<std::chrono::milliseconds>(stage.duration() / 3, 1s);
   const LoadFigures before = order_for(stage, "before", outage.rate, third);
   const std::int64_t paid_before = confirmed_orders(stage);

@@ -8,13 +8,16 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <string>
 
 #include "drills/frame/stage.hpp"
 
 namespace holdfast::drills {
 
 struct Outage {
-  double rate = 40;  ///< orders a second
+  double rate = 40;                                ///< orders a second
+  std::map<std::string, std::string> environment;  ///< of the shop
   std::function<void(PaysimProcess&)> begin;
   std::function<void(PaysimProcess&)> end;
   double least_taken = 0.99;  ///< of the orders placed meanwhile, acknowledged in time
