@@ -7,7 +7,9 @@ namespace holdfast::drills {
 namespace {
 
 void run(Stage& stage) {
-  run_outage(stage, {.begin =
+  // A bank's answer whose webhook is lost is asked for when the customer's time is over.
+  run_outage(stage, {.environment = {{"HOLDFAST_CHECKOUT_CUSTOMER_PATIENCE", "5s"}},
+                     .begin =
                          [](PaysimProcess& paysim) {
                            paysim.behave(
                                R"({"rules":[{"action":"async","operation":"authorize","rate":0.5,"ms":300}],)"
