@@ -218,6 +218,22 @@ TEST(Architecture, DomainCodeKnowsNoHttpAndNoAdapter) {
   }
 }
 
+// Rule 2, of somebody else's words: what an old system calls things stays where it is translated.
+TEST(Architecture, LegacyWordsStayInTheirTranslation) {
+  static const std::regex kTheirs(R"(\b(KUNNR|LFDAT|BOLNR|SNDNR|ADRESSE|XREF)\b)");
+  bool seen = false;
+  for (const Source& source : sources()) {
+    const std::string path = source.path.string();
+    if (!path.starts_with("apps/orders/") && !path.starts_with("src/")) continue;
+    std::smatch match;
+    if (!std::regex_search(source.text, match, kTheirs)) continue;
+    seen = true;
+    EXPECT_TRUE(source.path.stem().string().starts_with("legacy_"))
+        << path << " says " << match.str() << ": that is translated in legacy_translation.hpp (rule 2).";
+  }
+  EXPECT_TRUE(seen);
+}
+
 // Rule 4. Whole-system simulation depends on it; one shortcut anywhere spoils it.
 TEST(Architecture, OnlyBaseAndRuntimeAskTheSystemForTimeRandomnessAndThreads) {
   static const std::regex kShortcut(
