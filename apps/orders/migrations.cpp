@@ -12,6 +12,8 @@
 #include "orders/modules/inventory/inventory.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/ordering.hpp"
+#include "orders/modules/payments/payments.hpp"
+#include "orders/modules/shipping/shipping.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -35,19 +37,21 @@ std::vector<sql::Migration> migrations() {
   const auto notifications = notifications::migrations();
   const auto webhooks = webhooks::migrations();
   const auto saga = holdfast::saga::migrations();
+  const auto payments = payments::migrations();
+  const auto shipping = shipping::migrations();
 
   // One history for all of them, since a database must have a beginning of it: whoever adds a step adds a
   // line at the end. Lines are never changed, moved or taken away. A step's own number says only where it
   // stands in its module's list.
   const Step history[] = {{1, messaging, 0}, {2, idempotency, 0}, {3, access, 0},        {4, inventory, 0},
                           {5, catalog, 0},   {6, ordering, 0},    {7, notifications, 0}, {8, ordering, 1},
-                          {9, messaging, 1}, {10, webhooks, 0},   {11, saga, 0},         {14, catalog, 1},
-                          {15, catalog, 2}};
+                          {9, messaging, 1}, {10, webhooks, 0},   {11, saga, 0},         {12, payments, 0},
+                          {13, shipping, 0}, {14, catalog, 1},    {15, catalog, 2}};
 
   std::vector<sql::Migration> steps;
   std::size_t there_are = 0;
   for (const auto* list : {&messaging, &idempotency, &access, &inventory, &catalog, &ordering, &notifications,
-                           &webhooks, &saga}) {
+                           &webhooks, &saga, &payments, &shipping}) {
     there_are += list->size();
   }
   require_invariant(there_are == std::size(history), "each step of the schema has one line in its history");

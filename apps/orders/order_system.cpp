@@ -39,6 +39,7 @@
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
+#include "orders/wiring_checkout.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -211,7 +212,13 @@ struct OrderSystem::State {
       return observe::HealthState{observe::Readiness::degraded, "The database can't be written: " + failure};
     });
     outbox = std::make_unique<messaging::Outbox>(runtime.clock(), runtime.random(), metrics);
-    ordering = std::make_unique<ordering::Ordering>(ids, *outbox);
+    dependencies = std::make_unique<resilience::Dependencies>(
+        resilience::DependencyMap{},
+        resilience::PipelineParts{runtime.clock(), runtime.random(), metrics, log.logger("dependencies")});
+    checkout = std::make_unique<CheckoutWiring>(
+        settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, *dependencies});
+    dependencies->report_unknown();
+    ordering = std::make_unique<ordering::Ordering>(ids, *outbox, checkout->checkout());
     transport = make_transport(settings, runtime, metrics);
     notifications = std::make_unique<notifications::Notifications>(
         *database, *transport, notifications::Notifications::Options{.from = settings.notifications.from});
@@ -277,6 +284,12 @@ struct OrderSystem::State {
     broker_check.set(observe::Readiness::ready);
   }
 
+  void start_sagas(const Context& ctx) {
+    checkout->start_worker(ctx);
+    sagas_check = health.add_probe("sagas", {.critical = false},
+                                   [this](Duration) { return checkout->sagas().health(); });
+  }
+
   http::Router make_router() {
     http::Router router;
     add_middlewares(router);
@@ -287,6 +300,7 @@ struct OrderSystem::State {
     inventory::add_routes(router, *database, *idempotency);
     ordering::add_routes(router, *database, *idempotency, *ordering, outbox->committed(),
                          {.max_batch_bytes = settings.http.max_batch_body.bytes});
+    checkout->add_routes(router);
     notifications::add_routes(router, *database, *transport);
     access::add_routes(router, *database, *authenticator, ids, runtime.random());
     add_webhook_routes(router, *database, *idempotency, *webhook_subscribers, *webhook_deliveries);
@@ -392,7 +406,10 @@ struct OrderSystem::State {
   std::vector<observe::Observation> observations;
   observe::Health::Check database_check;
   observe::Health::Check broker_check;
+  observe::Health::Check sagas_check;
   std::unique_ptr<messaging::Outbox> outbox;
+  std::unique_ptr<resilience::Dependencies> dependencies;
+  std::unique_ptr<CheckoutWiring> checkout;
   std::unique_ptr<ordering::Ordering> ordering;
   std::unique_ptr<notifications::MailTransport> transport;
   std::unique_ptr<notifications::Notifications> notifications;
@@ -442,6 +459,9 @@ void OrderSystem::start(const Context& ctx) {
       state.parts.start(
           "worker", [&] { state.start_broker(ctx); },
           [&state](const Context& stopping) { state.broker->stop(stopping); });
+      state.parts.start(
+          "sagas", [&] { state.start_sagas(ctx); },
+          [&state](const Context& stopping) { state.checkout->stop_worker(stopping); });
     }
     if (state.role == Role::serve) {
       state.parts.start(

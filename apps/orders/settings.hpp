@@ -19,6 +19,9 @@
 #include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
 #include "orders/modules/catalog/catalog.hpp"
+#include "orders/modules/ordering/checkout_settings.hpp"
+#include "orders/modules/payments/settings.hpp"
+#include "orders/modules/shipping/settings.hpp"
 
 namespace holdfast::orders {
 
@@ -192,6 +195,22 @@ struct MessagingSettings {
 };
 HOLDFAST_DESCRIBE(MessagingSettings, (lease, retention))
 
+struct SagaSettings {
+  std::chrono::milliseconds lease = std::chrono::seconds(5);
+  std::uint32_t concurrency = 1'024;
+  std::chrono::hours retention = std::chrono::hours(24 * 30);
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&SagaSettings::lease>().range(300, 600'000).doc("A worker silent for so long is replaced."),
+        field<&SagaSettings::concurrency>()
+            .range(1, 100'000)
+            .doc("Sagas whose steps run at a time, a process."),
+        field<&SagaSettings::retention>().range(1, 24 * 3660).doc("Ended sagas are kept for so long."));
+  }
+};
+HOLDFAST_DESCRIBE(SagaSettings, (lease, concurrency, retention))
+
 enum class MailMode : std::uint8_t { maildir, smtp };
 HOLDFAST_DESCRIBE_ENUM(MailMode, maildir, smtp)
 
@@ -320,6 +339,10 @@ struct Settings {
   RateLimitSettings rate_limit;
   IdempotencySettings idempotency;
   MessagingSettings messaging;
+  SagaSettings saga;
+  ordering::CheckoutSettings checkout;
+  payments::Settings payments;
+  shipping::Settings shipping;
   NotificationSettings notifications;
   WebhookSettings webhooks;
   catalog::Settings catalog;
@@ -336,7 +359,8 @@ struct Settings {
             "By name, what is asked of other services, and how patiently; docs/resilience.md."));
   }
 };
-HOLDFAST_DESCRIBE(Settings, (data, http, database, rate_limit, idempotency, messaging, notifications,
-                             webhooks, catalog, worker, shutdown, log, runtime, dependencies))
+HOLDFAST_DESCRIBE(Settings,
+                  (data, http, database, rate_limit, idempotency, messaging, saga, checkout, payments,
+                   shipping, dependencies, notifications, webhooks, catalog, worker, shutdown, log, runtime))
 
 }  // namespace holdfast::orders

@@ -16,31 +16,13 @@
 #include <string>
 #include <string_view>
 
-#include "holdfast/base/rules.hpp"
 #include "holdfast/saga/sagas.hpp"
+#include "orders/modules/ordering/checkout_settings.hpp"
 #include "orders/modules/ordering/ordering.hpp"
 #include "orders/modules/payments/payments.hpp"
 #include "orders/modules/shipping/shipping.hpp"
 
 namespace holdfast::orders::ordering {
-
-/// The settings below `checkout`.
-struct CheckoutSettings {
-  std::chrono::seconds provider_timeout = std::chrono::seconds(10);
-  std::chrono::seconds patience = std::chrono::minutes(30);
-  std::chrono::seconds customer_patience = std::chrono::minutes(15);
-
-  static constexpr auto rules() {
-    return holdfast::rules(
-        field<&CheckoutSettings::provider_timeout>().range(1, 300).doc(
-            "For one attempt of a step, with all its tries; see `dependencies` for those."),
-        field<&CheckoutSettings::patience>().range(1, 86'400).doc(
-            "How long an order waits for a provider or carrier that is down, about; then it is undone."),
-        field<&CheckoutSettings::customer_patience>().range(1, 86'400).doc(
-            "How long it waits for a customer or bank to confirm a payment."));
-  }
-};
-HOLDFAST_DESCRIBE(CheckoutSettings, (provider_timeout, patience, customer_patience))
 
 /// Names of the definitions, as in `holdfast sagas list`; their sagas' keys are orders' ids.
 inline constexpr std::string_view kCheckout = "checkout";
