@@ -5,10 +5,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
 port=$((20000 + RANDOM % 20000))
-export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port
+export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port HOLDFAST_PAYSIM_ADDRESS=127.0.0.1:0
 server=
 finish() {
-  [ -n "$server" ] && kill -9 "$server" 2>/dev/null || true
+  # ./run passes SIGTERM on to what it has started; it ends when they have.
+  [ -n "$server" ] && kill -TERM "$server" 2>/dev/null && wait "$server" || true
   rm -rf "$place"
 }
 trap finish EXIT

@@ -8,7 +8,6 @@
 #include "orders/modules/payments/http_routes.hpp"
 #include "orders/modules/payments/stripe_http_adapter.hpp"
 #include "orders/modules/shipping/http_routes.hpp"
-#include "orders/modules/shipping/legacy_http_adapter.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -49,7 +48,7 @@ std::unique_ptr<shipping::Carrier> make_carrier(const shipping::Settings& settin
     case shipping::CarrierKind::memory: return std::make_unique<shipping::MemoryCarrier>();
     case shipping::CarrierKind::legacy: break;
   }
-  return std::make_unique<shipping::LegacyCarrier>(client, settings.legacy, dependencies.add("carrier"));
+  (void)client; (void)dependencies; return nullptr;
 }
 
 }  // namespace
