@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 place=$(mktemp -d)
 port=$((20000 + RANDOM % 20000))
 export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port HOLDFAST_PAYSIM_ADDRESS=127.0.0.1:0
+export HOLDFAST_CARRIERSIM_ADDRESS=127.0.0.1:0
 server=
 finish() {
   # ./run passes SIGTERM on to what it has started; it ends when they have.

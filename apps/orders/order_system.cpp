@@ -212,12 +212,8 @@ struct OrderSystem::State {
       return observe::HealthState{observe::Readiness::degraded, "The database can't be written: " + failure};
     });
     outbox = std::make_unique<messaging::Outbox>(runtime.clock(), runtime.random(), metrics);
-    dependencies = std::make_unique<resilience::Dependencies>(
-        resilience::DependencyMap{},
-        resilience::PipelineParts{runtime.clock(), runtime.random(), metrics, log.logger("dependencies")});
     checkout = std::make_unique<CheckoutWiring>(
-        settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, *dependencies});
-    dependencies->report_unknown();
+        settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, dependencies});
     ordering = std::make_unique<ordering::Ordering>(ids, *outbox, checkout->checkout());
     transport = make_transport(settings, runtime, metrics);
     notifications = std::make_unique<notifications::Notifications>(
@@ -408,7 +404,6 @@ struct OrderSystem::State {
   observe::Health::Check broker_check;
   observe::Health::Check sagas_check;
   std::unique_ptr<messaging::Outbox> outbox;
-  std::unique_ptr<resilience::Dependencies> dependencies;
   std::unique_ptr<CheckoutWiring> checkout;
   std::unique_ptr<ordering::Ordering> ordering;
   std::unique_ptr<notifications::MailTransport> transport;

@@ -8,6 +8,8 @@
 #include "orders/modules/payments/http_routes.hpp"
 #include "orders/modules/payments/stripe_http_adapter.hpp"
 #include "orders/modules/shipping/http_routes.hpp"
+#include "orders/modules/shipping/legacy_http_adapter.hpp"
+#include "orders/saga_routes.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -31,14 +33,7 @@ std::unique_ptr<payments::PaymentProvider> make_provider(const payments::Setting
     case payments::ProviderKind::memory: return std::make_unique<payments::MemoryProvider>();
     case payments::ProviderKind::stripe: break;
   }
-  resilience::Pipeline& pipeline = dependencies.add("payments");
-  return std::make_unique<payments::StripeProvider>(
-      settings.stripe,
-      [&client](const Context& ctx, const http::ClientRequest& request) { return client.send(ctx, request); },
-      [&pipeline](const Context& ctx, const payments::StripeProvider::Attempt& attempt) {
-        // Every request that changes something carries a key, under which it may be sent again.
-        return pipeline.call(ctx, [&](const Context& own) { return attempt(own); }, {.idempotent = true});
-      });
+  return std::make_unique<payments::StripeProvider>(settings.stripe, client, dependencies.add("payments"));
 }
 
 std::unique_ptr<shipping::Carrier> make_carrier(const shipping::Settings& settings, http::Client& client,
@@ -48,7 +43,7 @@ std::unique_ptr<shipping::Carrier> make_carrier(const shipping::Settings& settin
     case shipping::CarrierKind::memory: return std::make_unique<shipping::MemoryCarrier>();
     case shipping::CarrierKind::legacy: break;
   }
-  (void)client; (void)dependencies; return nullptr;
+  return std::make_unique<shipping::LegacyCarrier>(client, settings.legacy, dependencies.add("carrier"));
 }
 
 }  // namespace
@@ -138,6 +133,7 @@ void CheckoutWiring::stop_worker(const Context& ctx) {
 }
 
 void CheckoutWiring::add_routes(http::Router& router) {
+  add_saga_routes(router, state_->sagas.records());
   shipping::add_routes(router, state_->parts.database);
   if (!state_->payments) return;
   payments::add_routes(router, state_->parts.database, *state_->payments);

@@ -55,4 +55,13 @@ void add_step(Plan& plan, PlannedStep step) {
   plan.steps.push_back(std::move(step));
 }
 
+void add_condition(Plan& plan, std::function<bool(const void*)> only_if) {
+  if (plan.steps.empty() || plan.steps.back().kind == StepKind::given)
+    refuse(plan, "only_if() belongs to a step that may be gone past.");
+  PlannedStep& step = plan.steps.back();
+  if (step.options.pivot)
+    refuse(plan, "step " + step.name + " is the point of no return: it can't be gone past.");
+  step.only_if = std::move(only_if);
+}
+
 }  // namespace holdfast::saga::detail

@@ -125,6 +125,7 @@ struct PlannedStep {
   Outside undo = {};  // at most one of the two; neither: nothing to undo
   Local local_undo = {};
   std::string nothing_to_undo = {};
+  std::function<bool(const void* state)> only_if = {};  // null: always
   bool has_undo() const noexcept { return static_cast<bool>(undo) || static_cast<bool>(local_undo); }
 };
 
@@ -139,6 +140,8 @@ struct Plan {
 
 /// Throws Error(invalid_argument) where the step breaks a rule of step() below.
 void add_step(Plan& plan, PlannedStep step);
+/// Of the last step. Throws where there is none, or it is given or a pivot.
+void add_condition(Plan& plan, std::function<bool(const void*)> only_if);
 void require_valid_name(const Plan& plan);
 
 }  // namespace detail
@@ -230,8 +233,9 @@ class Definition {
     return add(std::move(step), std::move(undo));
   }
 
-  /// An act in the database only: it is a part of the commit that records it. Ends as step() does, except
-  /// that what throws has surely not happened, and its changes to the state are undone with it.
+  /// An act in the database only: it is a part of the commit that records it, which is the commit of the
+  /// step before it, unless it is a pivot. Ends as step() does, except that what throws has surely not
+  /// happened, and its changes to the state are undone with it.
   Definition& local(std::string name, StepOptions options, LocalAct act, Undo<State> undo) {
     detail::PlannedStep step{.name = std::move(name), .kind = detail::StepKind::local, .options = options};
     step.local_act = wrap(std::move(act));
@@ -258,6 +262,16 @@ class Definition {
     };
     step.local_act = wrap(std::move(on_deadline));
     return add(std::move(step), std::move(undo));
+  }
+
+  /// Of the step added last: a saga whose state, when it gets there, does not satisfy `needed` goes past
+  /// it, without a commit of its own. Its compensation must cope with that, as with an act that never
+  /// happened. Not for started() and pivots.
+  Definition& only_if(std::function<bool(const State&)> needed) {
+    detail::add_condition(*plan_, [needed = std::move(needed)](const void* state) {
+      return needed(*static_cast<const State*>(state));
+    });
+    return *this;
   }
 
   const std::shared_ptr<detail::Plan>& plan() const noexcept { return plan_; }

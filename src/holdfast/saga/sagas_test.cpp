@@ -113,9 +113,70 @@ TEST_F(SagasTest, DoesItsStepsInOrderWithStateAndRecordsInTheirCommits) {
     for (const StepLine& step : details->steps) EXPECT_EQ(step.status, StepStatus::done) << step.name;
     EXPECT_EQ(timeline(world.ctx, world.db, id),
               "started, done ask, done book hotel, done note it, completed");
-    EXPECT_EQ(world.db.query_value(world.ctx, "select revision from sagas"), 2) << "one commit a step";
+    EXPECT_EQ(world.db.query_value(world.ctx, "select revision from sagas"), 1)
+        << "one commit an outside step, the local one after it in the same";
     EXPECT_EQ(world.metrics.counter("holdfast_sagas_completed_total", "", {{"definition", "trip"}}).value(),
               1U);
+  });
+}
+
+TEST_F(SagasTest, GoesPastWhatItsStateDoesNotNeedWithoutACommit) {
+  run([](World& world) {
+    std::vector<std::string> acts;
+    const auto act = [&acts](const Context&, Step<Trip>& step) {
+      acts.push_back(step.name());
+      step.state().tries += 1;
+    };
+    const auto never = [](const Trip&) { return false; };
+    Definition<Trip> trip("trip", 1);
+    trip.step("first", {}, act, compensate(nothing_done)).only_if(never);
+    trip.step("second", {}, act, compensate(nothing_done)).only_if([](const Trip& t) {
+      return t.tries == 0;
+    });
+    trip.wait(
+            "third", {.event = "never"},
+            [](const Context&, sql::Transaction&, Step<Trip>&, const JsonText&) { return Heard::done; },
+            fail_with("late", "Too late."), no_note())
+        .only_if([](const Trip& t) { return t.tries != 1; });  // the state as the second has left it
+    trip.local(
+        "fourth",
+        [&](const Context&, sql::Transaction& tx, Step<Trip>& step) { effect(tx, "noted", step.saga_id()); },
+        no_note());
+    trip.step("fifth", {}, act, compensate(nothing_done)).only_if(never);
+    const auto handle = world.sagas.add(trip);
+    world.sagas.run(world.ctx);
+    const SagaId id = start(world, handle, "ord_1");
+    ASSERT_TRUE(reaches(world.ctx, world.db, id, Status::completed)) << timeline(world.ctx, world.db, id);
+    EXPECT_THAT(acts, ElementsAre("second"));
+    EXPECT_THAT(effects(world), ElementsAre("noted"));
+    EXPECT_EQ(
+        timeline(world.ctx, world.db, id),
+        "started, not_needed first, done second, not_needed third, done fourth, not_needed fifth, completed");
+    EXPECT_EQ(world.db.query_value(world.ctx, "select revision from sagas"), 2);
+  });
+}
+
+TEST_F(SagasTest, ALocalStepThatFailsTakesTheStepBeforeItNotWithIt) {
+  run([](World& world) {
+    int acts = 0;
+    int tries = 0;
+    Definition<Trip> trip("trip", 1);
+    trip.step(
+        "act", {}, [&](const Context&, Step<Trip>&) { ++acts; }, compensate(nothing_done));
+    trip.local(
+        "note it",
+        [&](const Context&, sql::Transaction& tx, Step<Trip>& step) {
+          effect(tx, "noted", step.saga_id());
+          step.state().tries = ++tries;
+          if (tries < 4) throw Error(ErrorCode::unavailable, "not yet");
+        },
+        no_note());
+    const auto handle = world.sagas.add(trip);
+    world.sagas.run(world.ctx);
+    const SagaId id = start(world, handle, "ord_1");
+    ASSERT_TRUE(reaches(world.ctx, world.db, id, Status::completed)) << timeline(world.ctx, world.db, id);
+    EXPECT_EQ(acts, 1);
+    EXPECT_THAT(effects(world), ElementsAre("noted"));  // what the failed tries wrote was undone
   });
 }
 

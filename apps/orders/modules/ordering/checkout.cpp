@@ -99,7 +99,6 @@ struct CheckoutSaga::State {
   }
 
   void authorize(const Context& ctx, Step& step) const {
-    if (!step.state().pays) return;
     auto outcome = payments().settle(ctx, payments().authorize(ctx, step.state().order_id));
     if (outcome.declined()) {
       record_now(ctx, outcome);
@@ -125,7 +124,6 @@ struct CheckoutSaga::State {
 
   /// No word came in time, which may be the word's fault: the payment is asked for, and then given up.
   void ask_once_more(const Context& ctx, Step& step) const {
-    if (!step.state().undecided) return;
     auto outcome = payments().settle(ctx, payments().resolve(ctx, step.state().order_id));
     record_now(ctx, outcome);
     if (outcome.declined()) fail_declined(outcome.decline());
@@ -142,7 +140,6 @@ struct CheckoutSaga::State {
   }
 
   void capture(const Context& ctx, Step& step) const {
-    if (!step.state().pays) return;
     auto outcome = payments().settle(ctx, payments().capture(ctx, step.state().order_id, step.key()));
     if (!outcome.captured()) {
       record_now(ctx, outcome);
@@ -152,7 +149,6 @@ struct CheckoutSaga::State {
   }
 
   void book(const Context& ctx, Step& step) const {
-    if (!step.state().ships) return;
     auto outcome = shipping().settle(ctx, shipping().book(ctx, step.state().order_id));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
@@ -179,8 +175,9 @@ struct CheckoutSaga::State {
 saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
   const CheckoutSettings& settings = options.settings;
   const saga::StepOptions outside{.retry = patient(settings.patience), .timeout = settings.provider_timeout};
-  saga::StepOptions last;
-  last.pivot = true;
+  const auto pays = [](const CheckoutState& state) { return state.pays; };
+  const auto ships = [](const CheckoutState& state) { return state.ships; };
+  const auto undecided = [](const CheckoutState& state) { return state.undecided; };
   saga::Definition<CheckoutState> definition(std::string(kCheckout), 1);
   definition
       .started("reserve stock",
@@ -192,6 +189,7 @@ saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
           saga::compensate([this](const Context& ctx, Step& step) {
             if (step.state().pays) give_money_back(ctx, step, step.state().order_id);
           }))
+      .only_if(pays)
       .wait(
           "customer", {.event = std::string(kPaymentEvent), .deadline = settings.customer_patience},
           [this](const Context&, sql::Transaction& tx, Step& step, const JsonText&) {
@@ -199,9 +197,11 @@ saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
           },
           [](const Context&, sql::Transaction&, Step&) {},  // the next step asks
           saga::nothing_to_undo("Waiting changes nothing."))
+      .only_if(undecided)
       .step(
           "ask once more", outside, [this](const Context& ctx, Step& step) { ask_once_more(ctx, step); },
           saga::nothing_to_undo("Asking changes nothing."))
+      .only_if(undecided)
       .local(
           "confirm",
           [this](const Context& ctx, sql::Transaction& tx, Step& step) {
@@ -211,17 +211,20 @@ saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
       .step(
           "capture", outside, [this](const Context& ctx, Step& step) { capture(ctx, step); },
           saga::nothing_to_undo("Undoing the authorization gives back what was taken."))
+      .only_if(pays)
       .step(
           "book shipment", outside, [this](const Context& ctx, Step& step) { book(ctx, step); },
           saga::compensate([this](const Context& ctx, Step& step) {
             if (step.state().ships) cancel_shipment(ctx, step, step.state().order_id);
           }))
+      .only_if(ships)
       .local(
-          "ship", last,
+          "ship",
           [this](const Context& ctx, sql::Transaction& tx, Step& step) {
-            if (step.state().ships) ordering.ship(ctx, tx, step.state().order_id);
+            ordering.ship(ctx, tx, step.state().order_id);
           },
-          saga::nothing_to_undo("What is on its way is on its way."));
+          saga::nothing_to_undo("What is on its way is on its way."))
+      .only_if(ships);
   return definition;
 }
 

@@ -239,7 +239,8 @@ void add_webhook_route(http::Router& router, WebhookParts parts) {
   http::RouteInfo info{.name = "receivePaymentEvent",
                        .summary = "The payment provider's webhooks",
                        .description = "Signed as Stripe does (Stripe-Signature); takes no API key.",
-                       .tags = {"payments"}};
+                       .tags = {"payments"},
+                       .priority = Priority::critical};
   info.max_body_bytes = kMaxEventBytes;
   router.post(
       "/v1/webhooks/payments",

@@ -49,19 +49,20 @@ HOLDFAST_DESCRIBE(StripeSettings,
 
 struct Settings {
   ProviderKind provider = ProviderKind::none;
-  std::string default_method = "pm_card_visa";
+  std::string default_method;
   std::chrono::hours event_retention = std::chrono::hours(24 * 30);
   StripeSettings stripe;
 
   /// A provider without its key, or a key over an unencrypted connection, is refused.
   void validate(Violations& faults) const;
   static constexpr auto rules() {
-    return holdfast::rules(field<&Settings::provider>().doc("none: orders on account, confirmed at once."),
-                           field<&Settings::default_method>().length(1, 255).printable().doc(
-                               "Means of payment of an order that names none."),
-                           field<&Settings::event_retention>()
-                               .range(24, 24 * 366)
-                               .doc("How long a webhook's id is known, so that its repetition is told."));
+    return holdfast::rules(
+        field<&Settings::provider>().doc("none: orders on account, confirmed at once."),
+        field<&Settings::default_method>().length(0, 255).printable().doc(
+            "Means of payment of an order that names none; empty: such orders are refused."),
+        field<&Settings::event_retention>()
+            .range(24, 24 * 366)
+            .doc("How long a webhook's id is known, so that its repetition is told."));
   }
 };
 HOLDFAST_DESCRIBE(Settings, (provider, default_method, event_retention, stripe))

@@ -174,6 +174,10 @@ Progress after(const Plan& plan, const Progress& at, const Outcome& outcome, Wal
   return begin_undoing(plan, next, next.may_have_happened, outcome.reason, outcome.detail, now);
 }
 
+Progress past(const Plan& plan, const Progress& at, WallTime now) {
+  return arrive(plan, at, at.step + 1, now);
+}
+
 Progress cancelled(const Plan& plan, const Progress& at, const std::string& why, WallTime now) {
   if (at.undoing()) return at;
   return begin_undoing(plan, at, at.may_have_happened, "cancelled", why, now);

@@ -60,6 +60,9 @@ Progress beginning(const detail::Plan& plan, WallTime now);
 Progress after(const detail::Plan& plan, const Progress& at, const Outcome& outcome, WallTime now,
                Random& random);
 
+/// At the step after the one that `at` stands at, which this saga goes past.
+Progress past(const detail::Plan& plan, const Progress& at, WallTime now);
+
 /// A cancel was accepted: compensation begins, unless it has begun already. What has just completed is
 /// compensated like the rest.
 Progress cancelled(const detail::Plan& plan, const Progress& at, const std::string& why, WallTime now);

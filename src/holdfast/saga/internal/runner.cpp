@@ -78,6 +78,8 @@ bool Runner::advance() {
     return park(std::string("Its state can't be read by this release: ") + error.what());
   }
   const PlannedStep& step = planned();
+  const bool untouched = !saga_.at.undoing() && saga_.at.attempts == 0 && !saga_.at.may_have_happened;
+  if (untouched && step.only_if && !step.only_if(saga_.state_for_use())) return go_past();
   if (saga_.at.undoing()) return step.undo ? run_outside(step.undo) : run_local(step.local_undo);
   switch (step.kind) {
     case StepKind::outside: return run_outside(step.act);
@@ -141,13 +143,15 @@ bool Runner::run_outside(const detail::Outside& act) {
   if (outcome.how != Ended::done && ctx_.cancelled()) return false;
 
   // Decided here as far as possible: what the transaction does, everybody else's waits for.
-  Recording recording{.saga = saga_,
-                      .decision = decision_after(outcome, saga_.plan->write(given.state), took)};
-  const Decision done = given.records.empty() ? Decision{} : recording.decision;
-  if (outcome.how == Ended::done && !given.records.empty()) {
+  Recording recording{
+      .saga = saga_,
+      .decision = past_unneeded(decision_after(outcome, saga_.plan->write(given.state), took))};
+  const bool goes_on = runs_within(recording.decision.next);
+  const Decision done = given.records.empty() && !goes_on ? Decision{} : recording.decision;
+  if (outcome.how == Ended::done && (!given.records.empty() || goes_on)) {
     recording.decide = [&](sql::Transaction& tx) {
       for (const auto& body : given.records) body(tx);
-      return done;
+      return go_on(tx, done);
     };
     recording.failed = [&](Outcome failure) {
       failure.local = false;  // the act itself has happened
@@ -171,7 +175,7 @@ bool Runner::run_local(const detail::Local& act) {
     act(bounded, tx, given);
     for (const auto& body : given.records) body(tx);
     desk_.pass(metrics().after_act);
-    return decision_after({}, saga_.plan->write(state.get()), desk_.clock().now() - began);
+    return go_on(tx, decision_after({}, saga_.plan->write(state.get()), desk_.clock().now() - began));
   };
   recording.failed = [&](const Outcome& failure) {
     return decision_after(failure, saga_.state_json, desk_.clock().now() - began);
@@ -202,7 +206,7 @@ bool Runner::run_wait() {
       desk_.pass(metrics().after_act);
       Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
       decided.lines.insert(0, lines);
-      return decided;
+      return go_on(tx, std::move(decided));
     }
     const bool late = saga_.at.wait_until && now >= *saga_.at.wait_until;
     if (late) {
@@ -211,7 +215,7 @@ bool Runner::run_wait() {
       desk_.pass(metrics().after_act);
       Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
       decided.lines.insert(0, lines);
-      return decided;
+      return go_on(tx, std::move(decided));
     }
     Progress next = saga_.at;
     next.status = Status::waiting;
@@ -224,6 +228,83 @@ bool Runner::run_wait() {
   const Progress before = saga_.at;
   if (!record(recording)) return false;
   observe(before, {});
+  return true;
+}
+
+bool Runner::go_past() {
+  Recording recording{.saga = saga_,
+                      .decision = past_unneeded({.next = saga_.at, .state = saga_.state_json, .lines = {}})};
+  const Decision done = recording.decision;
+  if (runs_within(done.next)) {
+    recording.decide = [&](sql::Transaction& tx) { return go_on(tx, done); };
+    recording.failed = [&](const Outcome&) { return done; };
+  }
+  return record(recording);
+}
+
+bool Runner::runs_within(const Progress& next) const {
+  if (next.undoing() || next.ended() || next.status == Status::parked || next.attempts > 0) return false;
+  const PlannedStep& step = saga_.plan->steps[static_cast<std::size_t>(next.step)];
+  return step.kind == StepKind::local && !step.options.pivot;
+}
+
+Recording::Decision Runner::past_unneeded(Decision decided) const {
+  const detail::Plan& plan = *saga_.plan;
+  std::shared_ptr<void> state;
+  for (Progress& next = decided.next;
+       !next.undoing() && !next.ended() && next.status != Status::parked && next.attempts == 0;) {
+    const PlannedStep& step = plan.steps[static_cast<std::size_t>(next.step)];
+    if (!step.only_if) break;
+    if (!state) state = plan.parse(decided.state);
+    if (step.only_if(state.get())) {
+      if (next.status == Status::waiting && next.step != saga_.at.step)
+        append_line(decided.lines, desk_.wall_now(), {.what = "waiting", .step = step.name});
+      break;
+    }
+    append_line(decided.lines, desk_.wall_now(), {.what = "not_needed", .step = step.name});
+    next = past(plan, next, desk_.wall_now());
+    if (next.ended()) append_line(decided.lines, desk_.wall_now(), {.what = enum_name(next.status)});
+  }
+  return decided;
+}
+
+Recording::Decision Runner::go_on(sql::Transaction& tx, Decision decided) const {
+  std::shared_ptr<void> state;
+  for (decided = past_unneeded(std::move(decided)); runs_within(decided.next);
+       decided = past_unneeded(std::move(decided))) {
+    if (!state) state = saga_.plan->parse(decided.state);
+    if (!run_within(tx, decided, state)) break;
+    if (decided.next.ended())
+      append_line(decided.lines, desk_.wall_now(), {.what = enum_name(decided.next.status)});
+  }
+  return decided;
+}
+
+bool Runner::run_within(sql::Transaction& tx, Decision& decided, std::shared_ptr<void>& state) const {
+  const PlannedStep& step = saga_.plan->steps[static_cast<std::size_t>(decided.next.step)];
+  const StepMetrics& names = metrics_.steps[static_cast<std::size_t>(decided.next.step)];
+  const Instant began = desk_.clock().now();
+  desk_.pass(names.before_act);
+  try {
+    tx.savepoint([&] {
+      auto own = saga_.plan->copy(state.get());
+      Call given = call(own.get());
+      given.step = &step.name;
+      given.attempt = 1;
+      step.local_act(ctx_.with_timeout(step.options.timeout), tx, given);
+      for (const auto& body : given.records) body(tx);
+      decided.state = saga_.plan->write(own.get());
+      state = std::move(own);
+    });
+  } catch (const sql::DatabaseError&) {
+    throw;  // it may be the whole transaction that is in trouble
+  } catch (const std::exception&) {
+    return false;
+  }
+  desk_.pass(names.after_act);
+  append_line(decided.lines, desk_.wall_now(),
+              {.what = "done", .step = step.name, .attempt = 1, .took = desk_.clock().now() - began});
+  decided.next = past(*saga_.plan, decided.next, desk_.wall_now());
   return true;
 }
 
@@ -273,7 +354,8 @@ void Runner::append_turn(std::string& lines, const Progress& next) const {
                 {.what = next.reason == "cancelled" ? "cancel_seen" : "compensating", .error = why});
   }
   if (next.status == saga_.at.status && next.step == saga_.at.step) return;
-  if (next.status == Status::waiting)
+  const bool certain = next.ended() || !saga_.plan->steps[static_cast<std::size_t>(next.step)].only_if;
+  if (next.status == Status::waiting && certain)  // else past_unneeded() decides
     append_line(lines, now, {.what = "waiting", .step = step_name(*saga_.plan, next)});
   if (next.status == Status::parked)
     append_line(lines, now, {.what = "parked", .step = step_name(*saga_.plan, next), .error = next.error});

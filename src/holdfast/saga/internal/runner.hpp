@@ -29,6 +29,15 @@ class Runner {
   bool run_outside(const detail::Outside& act);
   bool run_local(const detail::Local& act);
   bool run_wait();
+  bool go_past();
+
+  /// Past steps that this saga does not need.
+  Decision past_unneeded(Decision decided) const;
+  /// Whether `next` stands at a local step, whose act is a part of a commit in any case: of this one.
+  bool runs_within(const Progress& next) const;
+  /// Goes on within the same commit. A local step that fails is left to be run by itself.
+  Decision go_on(sql::Transaction& tx, Decision decided) const;
+  bool run_within(sql::Transaction& tx, Decision& decided, std::shared_ptr<void>& state) const;
 
   Call call(void* state) const;
   const detail::PlannedStep& planned() const;
