@@ -33,6 +33,7 @@
 #include "orders/modules/access/http_routes.hpp"
 #include "orders/modules/catalog/http_routes.hpp"
 #include "orders/modules/inventory/http_routes.hpp"
+#include "orders/modules/notifications/guarded_transport.hpp"
 #include "orders/modules/notifications/http_routes.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
@@ -125,9 +126,19 @@ webhooks::SenderOptions sender_options(const WebhookSettings& settings) {
   return options;
 }
 
+/// A mail takes longer than a call of an API, and is tried again by its subscription.
+resilience::PipelineOptions smtp_defaults() {
+  resilience::PipelineOptions options;
+  options.timeout = {.total = std::chrono::seconds(30), .attempt = std::chrono::seconds(20)};
+  options.breaker.slow_call = std::chrono::seconds(15);
+  options.retry.enabled = false;
+  return options;
+}
+
 std::unique_ptr<notifications::MailTransport> make_transport(const Settings& settings,
                                                              runtime::Runtime& runtime,
-                                                             observe::Metrics& metrics) {
+                                                             observe::Metrics& metrics,
+                                                             resilience::Dependencies& dependencies) {
   const NotificationSettings& mail = settings.notifications;
   if (mail.mode == MailMode::maildir) {
     return std::make_unique<notifications::Maildir>(
@@ -139,7 +150,9 @@ std::unique_ptr<notifications::MailTransport> make_transport(const Settings& set
   options.user = mail.smtp.user;
   options.password = mail.smtp.password;
   options.require_tls = mail.smtp.require_tls;
-  return std::make_unique<notifications::Smtp>(runtime, std::move(options), metrics);
+  return std::make_unique<notifications::GuardedTransport>(
+      std::make_unique<notifications::Smtp>(runtime, std::move(options), metrics),
+      dependencies.add("smtp", smtp_defaults()));
 }
 
 }  // namespace
@@ -215,7 +228,7 @@ struct OrderSystem::State {
     checkout = std::make_unique<CheckoutWiring>(
         settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, dependencies});
     ordering = std::make_unique<ordering::Ordering>(ids, *outbox, checkout->checkout());
-    transport = make_transport(settings, runtime, metrics);
+    transport = make_transport(settings, runtime, metrics, dependencies);
     notifications = std::make_unique<notifications::Notifications>(
         *database, *transport, notifications::Notifications::Options{.from = settings.notifications.from});
     make_webhooks();
