@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
 port=$((20000 + RANDOM % 20000))
-export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port HOLDFAST_PAYSIM_ADDRESS=127.0.0.1:0
-export HOLDFAST_CARRIERSIM_ADDRESS=127.0.0.1:0
+export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port PAYSIM_ADDRESS=127.0.0.1:0
+export CARRIERSIM_ADDRESS=127.0.0.1:0
 server=
 finish() {
   # ./run passes SIGTERM on to what it has started; it ends when they have.
@@ -44,11 +44,11 @@ for block in "$place"/[0-9][0-9].sh; do
     ./test) continue ;;
   esac
   # A reader's shell keeps KEY from block to block; here a session file does.
-  sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/g; s#data/holdfast.pid#$HOLDFAST_DATA/holdfast.pid#g" "$block" >"$block.run"
+  sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/g; s#data/holdfast.pid#$HOLDFAST_DATA/holdfast.pid#g; s#data/paysim.ready#$HOLDFAST_DATA/paysim.ready#g" "$block" >"$block.run"
   { cat "$place/session.sh"; echo 'set -eo pipefail'; cat "$block.run"; printf '\ndeclare -p KEY >"%s" 2>/dev/null || true\n' "$place/session.sh"; } >"$place/now.sh"
   bash "$place/now.sh" >"$place/out" 2>&1 || { echo "README.md, block $(basename "$block"):"; cat "$block" "$place/out"; exit 1; }
   ran=$((ran + 1))
 done
-[ "$ran" -ge 6 ] || { echo "only $ran blocks of README.md ran"; exit 1; }
+[ "$ran" -ge 9 ] || { echo "only $ran blocks of README.md ran"; exit 1; }
 kill -TERM "$(cat "$HOLDFAST_DATA/holdfast.pid")"
 echo "README.md: $ran blocks ran as written"

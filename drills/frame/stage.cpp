@@ -65,6 +65,7 @@ Shop& Stage::open_paid_shop(std::map<std::string, std::string> environment) {
   paysim_ = std::make_unique<PaysimProcess>(
       PaysimOptions{.folder = folder_ / "paysim", .belongings = options_.belongings});
   say("paysim takes payments on port " + std::to_string(paysim_->port()));
+  environment.try_emplace("HOLDFAST_PAYMENTS_DEFAULT_METHOD", "pm_card_visa");
   environment.try_emplace("HOLDFAST_PAYMENTS_PROVIDER", "stripe");
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_URL", paysim_->url());
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_SECRET_KEY", PaysimProcess::kSecretKey);
