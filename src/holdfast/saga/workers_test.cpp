@@ -254,5 +254,27 @@ TEST_F(SagaWorkers, AProcessWithoutAWorkerStartsAndSignalsWhatAnotherRuns) {
   });
 }
 
+// Shards end on their own loops while the worker ends on its: whoever is last must not touch what is gone.
+TEST_F(SagaWorkers, StoppedOrDroppedManyTimesTheyEndInOrder) {
+  run([&](const Context& ctx, runtime::Runtime& runtime) {
+    constexpr int kTimes = 40;
+    const auto db = open(runtime);
+    for (int round = 0; round < kTimes; ++round) {
+      observe::Metrics metrics;
+      SagaOptions options;
+      options.heartbeat = 1min;  // nobody is woken by it
+      options.lease = 3min;
+      options.poll = 1min;
+      options.loop = static_cast<std::size_t>(round % 2);
+      Sagas sagas(runtime, *db, metrics, observe::Logger(), options);
+      sagas.add(errand());
+      sagas.run(ctx);
+      const Instant began = ctx.now();
+      if (round % 4 < 2) sagas.stop(ctx.with_timeout(30s));
+      EXPECT_LT(ctx.now() - began, 2s) << "a wake-up was missed, or slept over";
+    }
+  });
+}
+
 }  // namespace
 }  // namespace holdfast::saga

@@ -70,10 +70,9 @@ void Worker::run(const Context& ctx) {
   for (std::size_t i = 0; i < shards_.size(); ++i) {
     desk_.runtime.spawn_on(i, "saga shard", [this, i] {
       shards_[i]->run();
-      if (shards_running_.fetch_sub(1) == 1) {
-        drained_.open();
-        desk_.membership.notify();
-      }
+      if (shards_running_.fetch_sub(1) != 1) return;
+      desk_.membership.notify();
+      drained_.open();  // the last touch: from here on the desk may be gone
     });
   }
   desk_.runtime.spawn_on(desk_.options.loop, "saga worker", [this] { root(); });
@@ -158,8 +157,9 @@ void Worker::give(const std::shared_ptr<Instance>& saga, const Roster::Place& pl
 // ---- leases
 
 void Worker::keep_leases(const Context& ctx) {
-  while (!drained_.is_open() && !ctx.cancelled()) {
+  for (;;) {
     const std::uint64_t seen = desk_.membership.version();
+    if (shards_running_ == 0 || ctx.cancelled()) return;
     if (!desk_.stalled) tick(ctx);
     const Instant looked = desk_.clock().now();
     Duration wait = desk_.options.heartbeat;
@@ -168,7 +168,7 @@ void Worker::keep_leases(const Context& ctx) {
     wait = std::max<Duration>(wait, std::chrono::milliseconds(1));
     const auto woken =
         desk_.membership.wait_past(ctx.with_timeout(wait), seen, "waiting for the next heartbeat");
-    if (woken != runtime::Woken::by_event || drained_.is_open()) continue;
+    if (woken != runtime::Woken::by_event || desk_.stopping) continue;
     pause(ctx, looked + desk_.options.heartbeat / kLooksABeat - desk_.clock().now());
   }
 }
@@ -249,8 +249,9 @@ void Worker::count(const Context& ctx) {
 // ---- what is due
 
 void Worker::poll(const Context& ctx) {
-  while (!desk_.stopping && !ctx.cancelled()) {
-    const std::uint64_t seen = desk_.look.version();
+  for (;;) {
+    const std::uint64_t seen = desk_.look.version();  // before stopping is read: its notify is not missed
+    if (desk_.stopping || ctx.cancelled()) return;
     const Instant looked = desk_.clock().now();
     Duration wait = desk_.options.poll;
     if (!desk_.stalled) {
@@ -299,8 +300,9 @@ bool Worker::look_once(const Context& ctx) {
 }
 
 void Worker::look_at_woken(const Context& ctx) {
-  while (!desk_.stopping && !ctx.cancelled()) {
+  for (;;) {
     const std::uint64_t seen = desk_.woken.version();
+    if (desk_.stopping || ctx.cancelled()) return;
     if (!desk_.stalled) {
       try {
         take_up(ctx, desk_.roster.take_woken());
