@@ -98,8 +98,12 @@ std::size_t Hedge::run(const Context& ctx, const Attempt& attempt) {
       std::unique_lock lock(mutex_);
       const bool granted = policy_.try_hedge();
       lock.unlock();
-      (granted ? hedged_ : refused_).add();
-      if (granted) start();
+      try {
+        if (granted) start();
+        (granted ? hedged_ : refused_).add();
+      } catch (const Error&) {  // no stack left for a second try: the first goes on
+        refused_.add();
+      }
     }
   }
   wait(ctx);

@@ -110,6 +110,18 @@ TEST_F(HedgeTest, WhenAllIsSlowOnlyTheBudgetIsHedged) {
   EXPECT_GE(calls, 1000 + 90);
 }
 
+TEST_F(HedgeTest, WithoutAStackForASecondTryTheFirstGoesOn) {
+  runtime::Runtime runtime({.max_fibers_per_loop = 2, .simulated = true, .manual_clock = &clock}, clock,
+                           random);
+  runtime.run([&](const Context& ctx) {
+    Hedge hedge("h", {.delay = 20ms}, metrics);
+    EXPECT_EQ(hedge.call<int>(ctx, [&](const Context& own) { return answer_after(own, 50ms, 0ms); }), 0);
+  });
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(cancelled, 0);
+  EXPECT_THAT(metrics.expose(), HasSubstr("what=\"hedged\"} 0\n"));
+}
+
 TEST(HedgePolicy, FindsThePercentileOut) {
   HedgePolicy policy({.percentile = 0.95});
   EXPECT_FALSE(policy.begin()) << "too early to tell";
