@@ -40,30 +40,33 @@ SagaSummary shown(SagaSummary saga) {
   return saga;
 }
 
-std::string text_of(const JsonValue& line, std::string_view member) {
-  const JsonValue* value = line.find(member);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
+/// See internal::Line.
 HistoryLine read_line(const JsonValue& line) {
   HistoryLine made;
-  made.at = parse_rfc3339(text_of(line, "at")).value_or(WallTime{});
-  made.step = text_of(line, "step");
-  made.what = text_of(line, "what");
-  made.error = text_of(line, "error");
-  if (const JsonValue* attempt = line.find("attempt");
-      attempt != nullptr && attempt->kind() == JsonKind::int64)
-    made.attempt = static_cast<int>(attempt->as_int64());
-  if (const JsonValue* took = line.find("tookSeconds"); took != nullptr && took->kind() == JsonKind::number)
-    made.took_seconds = took->as_double();
+  int column = 0;
+  for (const JsonValue& value : line.items()) {
+    switch (column++) {
+      case 0: made.at = WallTime(std::chrono::microseconds(value.as_int64())); break;
+      case 1: made.what = value.as_string(); break;
+      case 2: made.step = value.as_string(); break;
+      case 3: made.attempt = static_cast<int>(value.as_int64()); break;
+      case 4: made.took_seconds = static_cast<double>(value.as_int64()) * 1e-6; break;
+      case 5: made.error = value.as_string(); break;
+      default: break;
+    }
+  }
   return made;
 }
 
-std::vector<HistoryLine> read_history(std::string text) {
+std::vector<HistoryLine> read_history(std::string text, const SagaSummary& saga) {
   if (!text.empty()) text.pop_back();  // the last comma
   const JsonDocument document = JsonDocument::parse("[" + text + "]", {.max_bytes = 16 * 1024 * 1024});
-  std::vector<HistoryLine> lines;
+  std::vector<HistoryLine> lines{{.at = saga.started_at, .step = {}, .what = "started", .error = {}}};
   for (const JsonValue& line : document.root().items()) lines.push_back(read_line(line));
+  const bool by_itself = saga.status == Status::completed || saga.status == Status::compensated;
+  if (by_itself && saga.finished_at)
+    lines.push_back(
+        {.at = *saga.finished_at, .step = {}, .what = std::string(enum_name(saga.status)), .error = {}});
   return lines;
 }
 
@@ -142,9 +145,10 @@ std::optional<SagaDetails> Records::find(const Context& ctx, std::string_view id
     auto summary = snapshot.query_one<SagaSummary>(kById, id);
     if (!summary) return std::nullopt;
     auto rest = snapshot.query_one<Rest>("select history, state, traceparent from sagas where id = $1", id);
+    auto history = read_history(std::move(rest->history), *summary);
     SagaDetails details{.saga = shown(std::move(*summary)),
                         .steps = {},
-                        .history = read_history(std::move(rest->history)),
+                        .history = std::move(history),
                         .state = std::move(rest->state),
                         .trace_id = {}};
     if (const auto trace = observe::parse_traceparent(rest->traceparent))

@@ -120,7 +120,6 @@ Started Sagas::start_plan(const Context& ctx, sql::Transaction& tx,
   saga->request_id = ctx.request_id();
   saga->started_at = saga->updated_at = now;
   std::string history;
-  internal::append_line(history, now, {.what = "started"});
   const detail::PlannedStep& first = plan->steps.front();
   if (first.kind == detail::StepKind::given)
     internal::append_line(history, now, {.what = "done", .step = first.name});

@@ -263,7 +263,6 @@ Recording::Decision Runner::past_unneeded(Decision decided) const {
     }
     append_line(decided.lines, desk_.wall_now(), {.what = "not_needed", .step = step.name});
     next = past(plan, next, desk_.wall_now());
-    if (next.ended()) append_line(decided.lines, desk_.wall_now(), {.what = enum_name(next.status)});
   }
   return decided;
 }
@@ -274,8 +273,6 @@ Recording::Decision Runner::go_on(sql::Transaction& tx, Decision decided) const 
        decided = past_unneeded(std::move(decided))) {
     if (!state) state = saga_.plan->parse(decided.state);
     if (!run_within(tx, decided, state)) break;
-    if (decided.next.ended())
-      append_line(decided.lines, desk_.wall_now(), {.what = enum_name(decided.next.status)});
   }
   return decided;
 }
@@ -359,7 +356,6 @@ void Runner::append_turn(std::string& lines, const Progress& next) const {
     append_line(lines, now, {.what = "waiting", .step = step_name(*saga_.plan, next)});
   if (next.status == Status::parked)
     append_line(lines, now, {.what = "parked", .step = step_name(*saga_.plan, next), .error = next.error});
-  if (next.ended()) append_line(lines, now, {.what = enum_name(next.status)});
 }
 
 bool Runner::record(Recording& recording) {

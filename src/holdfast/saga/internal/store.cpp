@@ -74,15 +74,17 @@ std::string first_id_at(WallTime at) {
 }  // namespace
 
 void append_line(std::string& history, WallTime at, const Line& line) {
+  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(line.took).count();
   JsonWriter json(history);
-  json.begin_object();
-  json.key("at").value(format_rfc3339(at));
-  json.member("what", line.what);
-  if (!line.step.empty()) json.member("step", line.step);
-  if (line.attempt > 0) json.member("attempt", line.attempt);
-  if (line.took > Duration(0)) json.member("tookSeconds", std::chrono::duration<double>(line.took).count());
-  if (!line.error.empty()) json.member("error", line.error.substr(0, kMaxLineError));
-  json.end_object();
+  json.begin_array();
+  json.value(at.time_since_epoch().count());
+  json.value(line.what);
+  const bool has_error = !line.error.empty();
+  const bool has_figures = has_error || line.attempt > 0 || took > 0;
+  if (has_figures || !line.step.empty()) json.value(line.step);
+  if (has_figures) json.value(line.attempt).value(static_cast<std::int64_t>(took));
+  if (has_error) json.value(line.error.substr(0, kMaxLineError));
+  json.end_array();
   history.push_back(',');
 }
 

@@ -15,7 +15,9 @@ namespace holdfast::saga::internal {
 
 using BucketMask = std::uint64_t;
 
-/// One line of the timeline, as it is appended.
+/// One line of the timeline. Its text is short, since each commit writes what there is of it anew:
+/// [<µs since 1970>, <what>, <step>, <attempt>, <µs it took>, <error>], as far as there is something to say.
+/// That a saga was started, and its good end, are told by the row's other columns.
 struct Line {
   std::string_view what;
   std::string_view step;
