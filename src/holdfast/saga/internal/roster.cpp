@@ -14,11 +14,11 @@ std::size_t at(int bucket) noexcept { return static_cast<std::size_t>(bucket); }
 Roster::Roster(std::size_t concurrency, runtime::CancellationToken all)
     : concurrency_(concurrency), all_(std::move(all)) {}
 
-Roster::Entered Roster::enter(const std::string& id, int bucket) {
+Roster::Entered Roster::enter(const std::string& id, int bucket, std::size_t limit) {
   const std::lock_guard lock(mutex_);
   std::optional<Bucket>& ours = buckets_[at(bucket)];
   if (!ours || ours->giving_up) return {.place = {}, .why = Refused::not_ours};
-  if (inside_.size() >= concurrency_) {
+  if (inside_.size() >= limit) {
     backlog_ = true;
     return {.place = {}, .why = Refused::full};
   }

@@ -41,7 +41,8 @@ class Roster {
     std::optional<Place> place;
     Refused why = Refused::not_ours;
   };
-  Entered enter(const std::string& id, int bucket);
+  /// `limit`: refused as full where so many are in memory.
+  Entered enter(const std::string& id, int bucket, std::size_t limit);
   struct Left {
     bool woken = false;  ///< meanwhile: it is among take_woken() now
     bool room = false;   ///< others were refused for want of room, and there is enough again

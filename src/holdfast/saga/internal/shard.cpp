@@ -27,6 +27,24 @@ void Shard::carry(const Arrival& arrival) {
   desk_.leave(saga.id, saga.bucket, saga.fence);
 }
 
+/// A fiber goes on with those that wait, as long as there are any.
+void Shard::begin(runtime::FiberGroup& sagas, Arrival arrival) {
+  const Arrival refused = arrival;
+  try {
+    ++running_;
+    sagas.spawn("saga", [this, next = std::move(arrival)](const Context&) mutable {
+      for (carry(next); !waiting_.empty(); carry(next)) {
+        next = std::move(waiting_.front());
+        waiting_.pop_front();
+      }
+      --running_;
+    });
+  } catch (const Error&) {  // no stack left: the poll finds it again
+    --running_;
+    desk_.leave(refused.saga->id, refused.saga->bucket, refused.saga->fence);
+  }
+}
+
 void Shard::run() {
   const Context ctx = desk_.runtime.context();
   runtime::FiberGroup committers(ctx);
@@ -35,12 +53,13 @@ void Shard::run() {
   runtime::FiberGroup sagas(ctx);
   for (;;) {
     const std::uint64_t seen = arrived_.version();
-    for (const Arrival& arrival : take()) {
-      try {
-        if (desk_.stopping) throw Error(ErrorCode::unavailable, "The worker is stopping.");
-        sagas.spawn("saga", [this, arrival](const Context&) { carry(arrival); });
-      } catch (const Error&) {  // no stack left: the poll finds it again
+    for (Arrival& arrival : take()) {
+      if (desk_.stopping) {
         desk_.leave(arrival.saga->id, arrival.saga->bucket, arrival.saga->fence);
+      } else if (running_ >= concurrency_) {
+        waiting_.push_back(std::move(arrival));
+      } else {
+        begin(sagas, std::move(arrival));
       }
     }
     if (desk_.stopping) break;

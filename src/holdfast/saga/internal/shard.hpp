@@ -1,6 +1,7 @@
 // Shard: the sagas that run on one event loop: a fiber each, and the committer of their results.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -18,7 +19,8 @@ struct Arrival {
 
 class Shard {
  public:
-  explicit Shard(Desk& desk) : desk_(desk), committer_(desk) {}
+  /// Runs at most `concurrency` at a time; what is pushed beyond waits its turn.
+  Shard(Desk& desk, std::size_t concurrency) : desk_(desk), concurrency_(concurrency), committer_(desk) {}
 
   /// Any thread; does not wait, since a commit calls it. Notify arrived() afterwards.
   void push(Arrival arrival);
@@ -29,13 +31,17 @@ class Shard {
 
  private:
   std::vector<Arrival> take();
+  void begin(runtime::FiberGroup& sagas, Arrival arrival);
   void carry(const Arrival& arrival);
 
   Desk& desk_;
+  const std::size_t concurrency_;
   Committer committer_;
   std::mutex mutex_;
   std::vector<Arrival> arrivals_;
   runtime::Signal arrived_;
+  std::deque<Arrival> waiting_;  // of its loop, as what follows
+  std::size_t running_ = 0;
 };
 
 }  // namespace holdfast::saga::internal

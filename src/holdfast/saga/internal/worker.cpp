@@ -17,6 +17,7 @@ constexpr int kLooksABeat = 20;  // other processes' commits make us look at lea
 constexpr int kBeatsACount = 5;
 constexpr std::size_t kPage = 256;
 constexpr std::size_t kLoadsAtOnce = 64;
+constexpr std::size_t kRooms = 4;  // new sagas kept in memory, in multiples of those that run at a time
 
 std::int64_t share_of(std::int64_t workers) noexcept {
   workers = std::max<std::int64_t>(1, workers);
@@ -44,8 +45,10 @@ void publish_definitions(sql::Transaction& tx, const Desk& desk) {
 }  // namespace
 
 Worker::Worker(Desk& desk) : desk_(desk) {
+  const std::size_t loops = desk.runtime.loop_count();
+  const std::size_t share = (desk.options.concurrency + loops - 1) / loops;
   for (std::size_t i = 0; i < desk.runtime.loop_count(); ++i)
-    shards_.push_back(std::make_unique<Shard>(desk));
+    shards_.push_back(std::make_unique<Shard>(desk, share));
 }
 
 void Worker::run(const Context& ctx) {
@@ -144,7 +147,8 @@ void Worker::wait_until_ended(const Context& ctx) {
 }
 
 void Worker::offer(const std::shared_ptr<Instance>& saga, std::size_t shard) {
-  const auto entered = desk_.roster.enter(saga->id, saga->bucket);
+  // Cheaper to keep for a while than to read back; those that don't fit are found by the poll.
+  const auto entered = desk_.roster.enter(saga->id, saga->bucket, kRooms * desk_.options.concurrency);
   if (entered.place) give(saga, *entered.place, shard);
 }
 
@@ -323,7 +327,7 @@ void Worker::take_up(const Context& ctx, const std::vector<Named>& sagas) {
     const std::size_t end = std::min(sagas.size(), begin + kLoadsAtOnce);
     std::vector<std::pair<const Named*, Roster::Place>> places;
     for (std::size_t i = begin; i < end; ++i) {
-      auto entered = desk_.roster.enter(sagas[i].id, sagas[i].bucket);
+      auto entered = desk_.roster.enter(sagas[i].id, sagas[i].bucket, desk_.options.concurrency);
       if (entered.place) places.emplace_back(&sagas[i], std::move(*entered.place));
     }
     std::vector<std::shared_ptr<Instance>> loaded(places.size());
