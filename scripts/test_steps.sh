@@ -7,7 +7,8 @@ filter='*'
 only_filter=no
 quick=no
 all_drills=no
-crash_rounds=50
+crash_rounds=20
+full=no
 fuzz_seconds=5
 passed=0
 failed=0
@@ -22,6 +23,7 @@ parse_arguments() {
       --crash-rounds) crash_rounds=${2:?--crash-rounds needs a number}; shift 2 ;;
       --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift 2 ;;
       --quick) quick=yes; shift ;;
+      --full) full=yes; crash_rounds=50; shift ;;
       --drills) all_drills=yes; shift ;;
       -h | --help) usage; exit 0 ;;
       *) echo "test: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
@@ -173,7 +175,7 @@ main() {
       step "formatting" check_format
       fault_point_tests || failed=$((failed + 1))
       sanitized_tests address && fuzzing
-      sanitized_tests thread
+      [ "$full" = no ] || sanitized_tests thread
     fi
   fi
   printf '\n%d s\n' $((SECONDS - started))
