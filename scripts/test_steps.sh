@@ -82,12 +82,12 @@ build_everything() { configure_and_build build all -DHOLDFAST_TESTS=ON -DHOLDFAS
 # One more build a sanitizer, of the same unit tests. The address build is Clang's: it keeps the second
 # compiler warning-free and carries the fuzz targets too.
 address_sanitizer_build() {
-  configure_and_build build-address holdfast_tests orders_tests paysim_tests fuzz_targets -DCMAKE_CXX_COMPILER=clang++-16 \
+  configure_and_build build-address holdfast_tests orders_tests paysim_tests carriersim_tests fuzz_targets -DCMAKE_CXX_COMPILER=clang++-16 \
     -DHOLDFAST_SANITIZER=address -DHOLDFAST_FUZZERS=ON -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
 thread_sanitizer_build() {
-  configure_and_build build-thread holdfast_tests orders_tests paysim_tests -DHOLDFAST_SANITIZER=thread \
+  configure_and_build build-thread holdfast_tests orders_tests paysim_tests carriersim_tests -DHOLDFAST_SANITIZER=thread \
     -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
@@ -99,6 +99,7 @@ sanitized_tests() {
   run_gtest "build-$sanitizer/holdfast_tests"
   run_gtest "build-$sanitizer/apps/orders_tests"
   run_gtest "build-$sanitizer/apps/paysim_tests"
+  run_gtest "build-$sanitizer/apps/carriersim_tests"
 }
 
 # The binary with its fault sites, ended at each of them.
@@ -157,7 +158,7 @@ main() {
   say "unit tests"
   local binary
   for binary in build/architecture_tests build/holdfast_tests build/apps/orders_tests \
-    build/apps/paysim_tests build/cli/cli_tests \
+    build/apps/paysim_tests build/apps/carriersim_tests build/cli/cli_tests \
     build/drills/drills_tests; do
     [ -x "$binary" ] && run_gtest "$binary"
   done
