@@ -391,6 +391,13 @@ void Runner::observe(const Progress& before, Duration took) {
   if (took > Duration(0)) step.seconds.observe(took);
   const bool failed = !now.error.empty() || (now.undoing() && !before.undoing());
   if (failed) step.failed.add();
+  if (failed && !now.ended() && now.attempts == 1 && now.status != Status::parked) {
+    desk_.logger.warn(ctx_, "a saga's step failed; it is tried again",
+                      {{"sagaId", saga_.id},
+                       {"definition", saga_.plan->name},
+                       {"step", step_name(*saga_.plan, now)},
+                       {"error", now.error}});
+  }
   if (now.status == Status::parked) {
     metrics_.parked.add();
     desk_.logger.error(ctx_, "a saga is parked: it needs a person",
