@@ -105,6 +105,17 @@ DependencyStatus status_of(const std::string& name, const resilience::PipelineVi
 
 }  // namespace
 
+observe::HealthState dependencies_health(const resilience::Dependencies& dependencies) {
+  std::string away;
+  for (const auto& [name, view] : dependencies.view()) {
+    const BreakerState state = view.breaker.state;
+    if (state != BreakerState::open && state != BreakerState::forced_open) continue;
+    away += (away.empty() ? "" : ", ") + name + " is asked nothing (" + std::string(enum_name(state)) + ")";
+  }
+  if (away.empty()) return {};
+  return {observe::Readiness::degraded, away + ": see GET /v1/ops/dependencies"};
+}
+
 void add_dependency_routes(http::Router& router, resilience::Dependencies& dependencies, const Clock& clock) {
   http::route(router, http::Method::get, "/v1/ops/dependencies",
               {.name = "listDependencies",

@@ -8,6 +8,7 @@ namespace holdfast::orders {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::RunningSystem;
 using testing::with_system;
 
@@ -27,9 +28,13 @@ TEST(DependenciesOps, ShowsAndSwitchesWhatThisServiceDependsOn) {
     EXPECT_FALSE(rates.try_call(s.ctx, [](resilience::Attempt&) { return 1; }));
     EXPECT_THAT(s.get("/v1/ops/dependencies").body, HasSubstr(R"("refusals":{"breaker_forced_open":1})"));
     EXPECT_THAT(s.logged, HasSubstr("they asked us to stop"));
+    const auto ready = s.get("/health/ready");
+    EXPECT_EQ(ready.status, 200) << "what does not need it is served";
+    EXPECT_THAT(ready.body, HasSubstr("rates is asked nothing (forced_open)"));
 
     EXPECT_THAT(s.post("/v1/ops/dependencies/rates/close", kWhy).body, HasSubstr("forced_closed"));
     EXPECT_THAT(s.post("/v1/ops/dependencies/rates/reset", kWhy).body, HasSubstr(R"("state":"closed")"));
+    EXPECT_THAT(s.get("/health/ready").body, Not(HasSubstr("rates")));
     EXPECT_EQ(s.post("/v1/ops/dependencies/rates/open", "{}").status, 400) << "it must say why";
     EXPECT_EQ(s.post("/v1/ops/dependencies/ratse/open", kWhy).status, 404);
 

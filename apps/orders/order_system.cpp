@@ -29,6 +29,7 @@
 #include "holdfast/webhooks/deliveries.hpp"
 #include "holdfast/webhooks/sender.hpp"
 #include "holdfast/webhooks/subscribers.hpp"
+#include "orders/dependencies_ops.hpp"
 #include "orders/migrations.hpp"
 #include "orders/modules/access/http_routes.hpp"
 #include "orders/modules/catalog/http_routes.hpp"
@@ -229,6 +230,8 @@ struct OrderSystem::State {
         settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, dependencies});
     ordering = std::make_unique<ordering::Ordering>(ids, *outbox, checkout->checkout());
     transport = make_transport(settings, runtime, metrics, dependencies);
+    dependencies_check = health.add_probe("dependencies", {.critical = false},
+                                          [this](Duration) { return dependencies_health(dependencies); });
     notifications = std::make_unique<notifications::Notifications>(
         *database, *transport, notifications::Notifications::Options{.from = settings.notifications.from});
     make_webhooks();
@@ -416,6 +419,7 @@ struct OrderSystem::State {
   observe::Health::Check database_check;
   observe::Health::Check broker_check;
   observe::Health::Check sagas_check;
+  observe::Health::Check dependencies_check;
   std::unique_ptr<messaging::Outbox> outbox;
   std::unique_ptr<CheckoutWiring> checkout;
   std::unique_ptr<ordering::Ordering> ordering;
