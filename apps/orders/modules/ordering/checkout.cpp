@@ -29,13 +29,18 @@ HOLDFAST_DESCRIBE(PaymentNews, (state))
 constexpr std::string_view kPaymentEvent = "payment";
 constexpr Duration kBackoffCap = std::chrono::seconds(30);
 
-/// As many attempts as make up about `patience`: their waits are between half of the cap and the cap.
+/// As many attempts as make up about `patience`: a wait is between half of it and all of it.
 saga::RetryOptions patient(Duration patience) {
-  const auto waits = patience / (kBackoffCap * 3 / 4);
-  return {
-      .attempts = 8 + static_cast<int>(waits),
+  saga::RetryOptions retry{
+      .attempts = 1,
       .backoff = {
           .base = std::chrono::milliseconds(200), .cap = kBackoffCap, .jitter = resilience::Jitter::equal}};
+  Duration wait = retry.backoff.base;
+  for (Duration waited{}; waited < patience; ++retry.attempts) {
+    waited += wait * 3 / 4;
+    wait = std::min(wait * 2, kBackoffCap);
+  }
+  return retry;
 }
 
 shipping::Destination destination_of(const Address& address) {
@@ -174,7 +179,9 @@ struct CheckoutSaga::State {
 
 saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
   const CheckoutSettings& settings = options.settings;
-  const saga::StepOptions outside{.retry = patient(settings.patience), .timeout = settings.provider_timeout};
+  const saga::StepOptions outside{.retry = patient(settings.patience),
+                                  .timeout = settings.provider_timeout,
+                                  .compensation_retry = patient(settings.undo_patience)};
   const auto pays = [](const CheckoutState& state) { return state.pays; };
   const auto ships = [](const CheckoutState& state) { return state.ships; };
   const auto undecided = [](const CheckoutState& state) { return state.undecided; };
@@ -231,8 +238,9 @@ saga::Definition<CheckoutState> CheckoutSaga::State::checkout_definition() {
 /// For an order that is cancelled when its checkout is over, but was not shipped.
 saga::Definition<GiveBackState> CheckoutSaga::State::give_back_definition() {
   using Back = saga::Step<GiveBackState>;
-  const saga::StepOptions patiently{
-      .retry = patient(std::chrono::hours(24)), .timeout = options.settings.provider_timeout, .pivot = true};
+  const saga::StepOptions patiently{.retry = patient(options.settings.undo_patience),
+                                    .timeout = options.settings.provider_timeout,
+                                    .pivot = true};
   saga::Definition<GiveBackState> definition(std::string(kGiveBack), 1);
   definition
       .step(

@@ -12,6 +12,7 @@ struct CheckoutSettings {
   std::chrono::seconds provider_timeout = std::chrono::seconds(10);
   std::chrono::seconds patience = std::chrono::minutes(30);
   std::chrono::seconds customer_patience = std::chrono::minutes(15);
+  std::chrono::seconds undo_patience = std::chrono::hours(24);
 
   static constexpr auto rules() {
     return holdfast::rules(
@@ -20,9 +21,13 @@ struct CheckoutSettings {
         field<&CheckoutSettings::patience>().range(1, 86'400).doc(
             "How long an order waits for a provider or carrier that is down, about; then it is undone."),
         field<&CheckoutSettings::customer_patience>().range(1, 86'400).doc(
-            "How long it waits for a customer or bank to confirm a payment."));
+            "How long it waits for a customer or bank to confirm a payment."),
+        field<&CheckoutSettings::undo_patience>()
+            .range(1, 7 * 86'400)
+            .doc("How long giving back and calling off are tried, about; then the saga is parked for a "
+                 "person."));
   }
 };
-HOLDFAST_DESCRIBE(CheckoutSettings, (provider_timeout, patience, customer_patience))
+HOLDFAST_DESCRIBE(CheckoutSettings, (provider_timeout, patience, customer_patience, undo_patience))
 
 }  // namespace holdfast::orders::ordering
