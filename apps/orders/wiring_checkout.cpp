@@ -1,5 +1,6 @@
 #include "orders/wiring_checkout.hpp"
 
+#include <functional>
 #include <optional>
 
 #include "holdfast/http/client.hpp"
@@ -15,6 +16,9 @@ namespace holdfast::orders {
 namespace {
 
 constexpr Duration kMeasureInterval = std::chrono::seconds(5);
+/// A refund is on its way for hours or days; nobody waits for it, and the provider's word of its end may be
+/// lost.
+constexpr Duration kRefundInterval = std::chrono::minutes(10);
 
 saga::SagaOptions saga_options(const SagaSettings& settings) {
   saga::SagaOptions options;
@@ -80,15 +84,21 @@ struct CheckoutWiring::State {
       logger.warn("shipments are only pretended: shipping.carrier is memory");
   }
 
-  void measure(const Context& ctx) {
+  void measure(const Context& ctx) const {
+    if (payments) payments->measure(ctx);
+    if (shipping) shipping->measure(ctx);
+  }
+
+  /// Does `work` again and again, and outlives its failures.
+  void repeat(const Context& ctx, Duration interval, const char* what,
+              const std::function<void(const Context&)>& work) const {
     while (!ctx.cancelled()) {
       try {
-        payments->measure(ctx.with_timeout(kMeasureInterval));
-        runtime::sleep_for(ctx, kMeasureInterval);
+        runtime::sleep_for(ctx, interval);
+        work(ctx.with_timeout(interval));
       } catch (const Error& error) {
         if (ctx.cancelled()) return;
-        logger.warn(ctx, "unknown payments could not be counted", {{"error", error.what()}});
-        runtime::sleep_for(ctx, kMeasureInterval);
+        logger.warn(ctx, what, {{"error", error.what()}});
       }
     }
   }
@@ -119,9 +129,17 @@ saga::Sagas& CheckoutWiring::sagas() noexcept { return state_->sagas; }
 
 void CheckoutWiring::start_worker(const Context& ctx) {
   state_->sagas.run(ctx);
-  if (!state_->payments) return;
-  state_->background.emplace(ctx.detached());
-  state_->background->spawn("payments gauges", [this](const Context& own) { state_->measure(own); });
+  State& state = *state_;
+  state.background.emplace(ctx.detached());
+  state.background->spawn("checkout gauges", [&state](const Context& own) {
+    state.repeat(own, kMeasureInterval, "what is unknown could not be counted",
+                 [&](const Context& each) { state.measure(each); });
+  });
+  if (!state.payments) return;
+  state.background->spawn("refunds", [&state](const Context& own) {
+    state.repeat(own, kRefundInterval, "refunds could not be asked for",
+                 [&](const Context& each) { state.payments->follow_refunds(each, kRefundInterval); });
+  });
 }
 
 void CheckoutWiring::stop_worker(const Context& ctx) {

@@ -182,6 +182,11 @@ class Payments {
   /// Where the message contradicts what is known, the provider is asked before. Throws what asking throws.
   EventOutcome receive(const Context& ctx, const ProviderEvent& event, const OnPaymentEvent& told);
 
+  /// Asks how refunds stand that are on their way for longer than `older_than`, the oldest 100, and records
+  /// it: where the provider's word of their end was lost. Returns how many have ended. Throws what asking
+  /// throws; what was heard until then is recorded.
+  std::int64_t follow_refunds(const Context& ctx, Duration older_than);
+
   /// Reads the gauges of unknown payments anew; call it every few seconds.
   void measure(const Context& ctx);
 
@@ -221,6 +226,8 @@ struct OpenPayment {
 };
 HOLDFAST_DESCRIBE(OpenPayment, (id, order_id, state, open_operation, unknown_since, updated_at))
 std::vector<OpenPayment> open_payments(sql::Queries& db, std::int64_t limit = 100);
+/// Whose refund is on its way, and which were changed before `before`; the oldest first.
+std::vector<OpenPayment> refunding_payments(sql::Queries& db, WallTime before, std::int64_t limit = 100);
 
 struct UnknownPayments {
   std::int64_t count = 0;

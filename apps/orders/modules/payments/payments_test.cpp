@@ -376,6 +376,24 @@ TEST(Undo, AsksFirstWhereTheKeyIsForgotten) {
   });
 }
 
+TEST(Refunds, ThatTakeTheirTimeAreAskedForWhereTheWordOfTheirEndIsLost) {
+  with_shop([](Shop& shop) {
+    const OrderId order = shop.open(1250);
+    shop.authorize(order);
+    shop.capture(order);
+    shop.provider.slow_refunds = true;
+    EXPECT_EQ(shop.undo(order).state, PaymentState::refunding);
+    EXPECT_EQ(shop.payments.follow_refunds(shop.ctx, std::chrono::minutes(10)), 0) << "it is too early";
+    shop.clock.advance(std::chrono::minutes(11));
+    EXPECT_EQ(shop.payments.follow_refunds(shop.ctx, std::chrono::minutes(10)), 0);
+    EXPECT_EQ(shop.get(order).state, PaymentState::refunding);
+    shop.provider.slow_refunds = false;
+    EXPECT_EQ(shop.payments.follow_refunds(shop.ctx, std::chrono::minutes(10)), 1);
+    EXPECT_EQ(shop.get(order).state, PaymentState::refunded);
+    EXPECT_EQ(shop.balance(order).refunded.minor, 1250);
+  });
+}
+
 // ---- states ---------------------------------------------------------------------------------------
 
 TEST(PaymentStates, NeverGoBackwards) {

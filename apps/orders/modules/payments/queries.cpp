@@ -70,6 +70,13 @@ std::vector<OpenPayment> open_payments(sql::Queries& db, std::int64_t limit) {
       limit);
 }
 
+std::vector<OpenPayment> refunding_payments(sql::Queries& db, WallTime before, std::int64_t limit) {
+  return db.query<OpenPayment>(
+      "select id, order_id, state, open_operation, unknown_since, updated_at from payments "
+      "where state = 'refunding' and updated_at < $1 order by updated_at limit $2",
+      before, limit);
+}
+
 UnknownPayments unknown_payments(sql::Queries& db) {
   return db
       .query_one<UnknownPayments>(

@@ -205,6 +205,26 @@ EventOutcome Payments::receive(const Context& ctx, const ProviderEvent& event, c
   return result;
 }
 
+std::int64_t Payments::follow_refunds(const Context& ctx, Duration older_than) {
+  const WallTime before =
+      ctx.clock().wall_now() - std::chrono::duration_cast<std::chrono::microseconds>(older_than);
+  std::int64_t ended = 0;
+  for (const OpenPayment& open :
+       database_.read(ctx, [&](sql::Snapshot& db) { return refunding_payments(db, before); })) {
+    Outcome outcome;
+    try {
+      outcome = resolve(ctx, open.order_id);
+    } catch (const Error& error) {
+      if (fault_of(error) != ProviderFault::rejected) throw;
+      continue;  // counted by its meter; the others may be known all the same
+    }
+    const auto now = database_.transact(ctx, "record refund",
+                                        [&](sql::Transaction& tx) { return record(ctx, tx, outcome); });
+    if (now->state != PaymentState::refunding) ++ended;
+  }
+  return ended;
+}
+
 void Payments::measure(const Context& ctx) {
   const UnknownPayments open = database_.read(ctx, [](sql::Snapshot& db) { return unknown_payments(db); });
   meters_->unknown.set(open.count);

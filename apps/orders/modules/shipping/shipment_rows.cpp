@@ -42,6 +42,13 @@ std::vector<Shipment> unknown_shipments(sql::Queries& db, std::int64_t limit) {
                             limit);
 }
 
+UnknownShipments count_unknown(sql::Queries& db) {
+  return db
+      .query_one<UnknownShipments>(
+          "select count(*) as count, min(unknown_since) as oldest from shipments where state = 'unknown'")
+      .value();
+}
+
 std::vector<StateCount> count_by_state(sql::Queries& db) {
   return db.query<StateCount>("select state, count(*) as count from shipments group by state order by state");
 }

@@ -46,6 +46,10 @@ struct Shipping::Meters {
   observe::Metrics& metrics;
   observe::Counter duplicates = metrics.counter("holdfast_shipping_duplicates_cancelled_total",
                                                 "Bookings beyond an order's one that were cancelled.");
+  observe::Gauge unknown =
+      metrics.gauge("holdfast_shipping_unknown", "Shipments whose outcome is not known.");
+  observe::Gauge oldest_unknown_seconds =
+      metrics.gauge("holdfast_shipping_oldest_unknown_seconds", "For how long the oldest has been so.");
 };
 
 /// A shipment with what the carrier is to be told of it.
@@ -228,6 +232,13 @@ Outcome Shipping::settle(const Context& ctx, Outcome outcome) {
   throw Error(ErrorCode::conflict, "The carrier does not take the shipment of " + outcome.order_id.text() +
                                        ": " + *outcome.refused + ".")
       .reason("shipment_refused");
+}
+
+void Shipping::measure(const Context& ctx) {
+  const UnknownShipments open = database_.read(ctx, [](sql::Snapshot& db) { return count_unknown(db); });
+  meters_->unknown.set(open.count);
+  const auto age = open.oldest ? ctx.clock().wall_now() - *open.oldest : std::chrono::microseconds(0);
+  meters_->oldest_unknown_seconds.set(std::chrono::duration_cast<std::chrono::seconds>(age).count());
 }
 
 std::optional<Shipment> Shipping::record(const Context& ctx, sql::Transaction& tx, const Outcome& outcome) {

@@ -133,6 +133,9 @@ class Shipping {
   /// it changes nothing that it should not. Nothing (empty) where there is no shipment.
   std::optional<Shipment> record(const Context& ctx, sql::Transaction& tx, const Outcome& outcome);
 
+  /// Reads the gauges of unknown shipments anew; call it every few seconds.
+  void measure(const Context& ctx);
+
   Carrier& carrier() noexcept { return carrier_; }
 
  private:
@@ -156,6 +159,13 @@ std::optional<Shipment> find(sql::Queries& db, const OrderId& order_id);
 
 /// Shipments whose outcome is not known, the oldest first.
 std::vector<Shipment> unknown_shipments(sql::Queries& db, std::int64_t limit = 100);
+
+struct UnknownShipments {
+  std::int64_t count = 0;
+  std::optional<WallTime> oldest;
+};
+HOLDFAST_DESCRIBE(UnknownShipments, (count, oldest))
+UnknownShipments count_unknown(sql::Queries& db);
 
 /// How many shipments are in each state.
 struct StateCount {

@@ -46,11 +46,11 @@ class TestProvider final : public PaymentProvider {
   }
   ProviderPayment refund(const Context& ctx, const std::string& ref, const std::string& key,
                          const Money& amount) override {
-    return memory_->refund(ctx, ref, key, amount);
+    return shown(memory_->refund(ctx, ref, key, amount));
   }
   ProviderPayment fetch(const Context& ctx, const std::string& ref) override {
     if (auto meanwhile = std::exchange(during_fetch, nullptr)) meanwhile();
-    return memory_->fetch(ctx, ref);
+    return shown(memory_->fetch(ctx, ref));
   }
   std::optional<ProviderPayment> find(const Context& ctx, const Authorization& wanted) override {
     return memory_->find(ctx, wanted);
@@ -67,8 +67,14 @@ class TestProvider final : public PaymentProvider {
   void forget_keys() { forgetful_ = true; }
   void answer_amount(Money amount) { amount_ = amount; }
   std::function<void()> during_fetch;  ///< once
+  bool slow_refunds = false;           ///< they are on their way
 
  private:
+  ProviderPayment shown(ProviderPayment payment) const {
+    if (slow_refunds) std::swap(payment.refunded, payment.refunding);
+    return payment;
+  }
+
   std::unique_ptr<MemoryProvider> memory_ = std::make_unique<MemoryProvider>();
   bool forgetful_ = false;
   std::optional<Money> amount_;
