@@ -120,8 +120,21 @@ class Running {
                               .lexically_normal()
                               .string());
     }
+    text += payments_line();
     text += "  Logs     standard error, here\n\nCtrl-C stops it gracefully.\n\n";
     return text;
+  }
+
+  /// Nothing where orders are on account. A provider on this machine is a simulator with a page of its own.
+  std::string payments_line() const {
+    const orders::payments::Settings& payments = settings_.payments;
+    if (payments.provider != orders::payments::ProviderKind::stripe) return {};
+    const std::string& provider = payments.stripe.url;
+    if (!provider.starts_with("http://")) return fmt::format("  Payments {}\n", provider);
+    return fmt::format(
+        "  Payments {}/ shows what was charged. To see a card declined, order with\n"
+        "           \"paymentMethod\": \"pm_card_chargeDeclined\", then look at {}/v1/orders\n",
+        provider, url());
   }
 
   const Invocation& invocation_;
