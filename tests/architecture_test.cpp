@@ -95,6 +95,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
       {"webhooks", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},
+      {"blob", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},
   };
   return kArrows;
 }
