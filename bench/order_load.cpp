@@ -4,6 +4,7 @@
 //   order_load --port 8080 --key hf_… --connections 256 --seconds 10 --skus 1000
 //   order_load … --skus 1                        the hot-sku case
 //   order_load … --rate 8000                     open loop: latency from when a request was due
+//   order_load … --with '"shippingAddress":{…}'   members that each order has besides
 //   order_load --port 8080 --get /hello          a GET instead
 //
 // Prints one line of figures a run; exit code 1 when an answer was not 2xx.
@@ -38,13 +39,14 @@ struct Arguments {
   unsigned skus = 1000;
   double rate = 0;  // 0: closed loop
   std::string prefix = "P";
+  std::string with;  // further members of an order, as JSON
   std::string run = std::to_string(::getpid());
 };
 
 [[noreturn]] void usage() {
   std::fputs(
       "order_load --port N [--key K] [--get PATH] [--connections N] [--seconds S] [--warmup S]\n"
-      "           [--skus N] [--rate R] [--prefix P] [--run NAME]\n",
+      "           [--skus N] [--rate R] [--prefix P] [--run NAME] [--with JSON]\n",
       stderr);
   std::exit(2);
 }
@@ -75,6 +77,8 @@ Arguments parse(int argc, char** argv) {
       a.prefix = value;
     else if (name == "--run")
       a.run = value;
+    else if (name == "--with")
+      a.with = value;
     else
       usage();
   }
@@ -140,16 +144,16 @@ class Load {
       c.out = "GET " + a_.get + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
       return;
     }
-    char body[256];
-    const int length = std::snprintf(body, sizeof body,
-                                     R"({"customerId":"c-%llu","items":[{"sku":"%s%05llu","quantity":1}]})",
-                                     static_cast<unsigned long long>(serial_ % 5000), a_.prefix.c_str(),
-                                     static_cast<unsigned long long>(serial_ * 7919 % a_.skus));
+    char items[256];
+    std::snprintf(items, sizeof items, R"({"customerId":"c-%llu","items":[{"sku":"%s%05llu","quantity":1}])",
+                  static_cast<unsigned long long>(serial_ % 5000), a_.prefix.c_str(),
+                  static_cast<unsigned long long>(serial_ * 7919 % a_.skus));
+    const std::string body = items + (a_.with.empty() ? std::string() : "," + a_.with) + "}";
     c.out =
         "POST /v1/orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Authorization: Bearer " +
         a_.key + "\r\nIdempotency-Key: load-" + a_.run + "-" + std::to_string(serial_) +
-        "\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" + body;
+        "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   }
 
   void dispatch() {
