@@ -96,17 +96,15 @@ void Deliveries::run(const Context& ctx) {
 }
 
 void Deliveries::feed(const Context& ctx) {
-  if (endpoint().url.empty() || taken_.size() >= kMaxQueued) return;
+  // With enough to do, those that are new wait for their look: each look reads what is taken once more.
+  if (endpoint().url.empty() || queue_.size() >= kSenders || taken_.size() >= kMaxQueued) return;
   bool grown = false;
   // Those taken come first in this order, so as many more are asked for.
   const auto limit = static_cast<std::int64_t>(kMaxQueued);
   database_.for_each<Due>(
       ctx,
-      "select d.id as id, d.intent_id as intent_id, d.attempts as attempts, d.due_at as due_at, e.body as "
-      "body "
-      "from deliveries d join events e on e.id = d.event_id where d.state = 'pending' and d.due_at <= $1 "
-      "order "
-      "by d.due_at, d.id limit $2",
+      "select id, event_id, intent_id, attempts, due_at from deliveries where state = 'pending' and "
+      "due_at <= $1 order by due_at, id limit $2",
       [&](Due&& due) {
         if (!taken_.insert(due.id).second) return;
         queue_.push_back(std::move(due));
@@ -133,6 +131,7 @@ bool Deliveries::take_next(Due& next) {
   if (found == queue_.end()) return false;
   next = std::move(*found);
   queue_.erase(found);
+  if (queue_.size() == kSenders - 1) due_.notify();  // feed() had enough until now
   busy_intents_.insert(next.intent_id);
   return true;
 }
@@ -152,13 +151,15 @@ void Deliveries::send_queued(const Context& ctx) {
     }
     busy_intents_.erase(due.intent_id);
     taken_.erase(due.id);
-    queued_.notify();                                                      // another of this intent may go
-    if (taken_.size() == kMaxQueued - 1 || queue_.empty()) due_.notify();  // there is room again
+    queued_.notify();                                    // another of this intent may go
+    if (taken_.size() == kMaxQueued - 1) due_.notify();  // there is room again
   }
 }
 
 void Deliveries::send(const Context& ctx, const Due& due) {
   const WebhookEndpoint to = endpoint();
+  const auto body =
+      database_.query_value<std::string>(ctx, "select body from events where id = $1", due.event_id);
   std::string outcome;
   bool delivered = false;
   try {
@@ -167,8 +168,8 @@ void Deliveries::send(const Context& ctx, const Due& due) {
         client_.send(ctx, {.method = http::Method::post,
                            .url = to.url,
                            .headers = {{"Content-Type", "application/json; charset=utf-8"},
-                                       {"Stripe-Signature", webhooks::sign_stripe(to.secret, due.body, now)}},
-                           .body = due.body,
+                                       {"Stripe-Signature", webhooks::sign_stripe(to.secret, body, now)}},
+                           .body = body,
                            .timeout = kAttemptTimeout,
                            .max_response_bytes = 64 * 1024});
     outcome = std::to_string(answer.status);

@@ -63,11 +63,11 @@ class Deliveries {
  private:
   struct Due {
     std::string id;
+    std::string event_id;
     std::string intent_id;
     std::int64_t attempts = 0;
     WallTime due_at{};
-    std::string body;
-    HOLDFAST_DESCRIBE_WITHIN(Due, (id, intent_id, attempts, due_at, body))
+    HOLDFAST_DESCRIBE_WITHIN(Due, (id, event_id, intent_id, attempts, due_at))
   };
   void feed(const Context& ctx);
   void send_queued(const Context& ctx);
