@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxAnswerBytes = 1024 * 1024;
 constexpr Duration kRecordTimeout = std::chrono::seconds(5);
 constexpr int kRecordTries = 3;
+constexpr auto kLongestAsked = std::chrono::microseconds(std::chrono::hours(24 * 366));
 
 void require_valid(const SenderOptions& options) {
   const bool valid = options.attempt_timeout > Duration(0) &&
@@ -42,7 +43,7 @@ std::optional<Duration> read_retry_after(std::string_view text, WallTime now) {
   if (failure == std::errc() && end == text.data() + text.size()) return std::chrono::seconds(seconds);
   const auto at = parse_http_date(text);
   if (!at || *at <= now) return std::nullopt;
-  return *at - now;
+  return std::min(*at - now, kLongestAsked);
 }
 
 struct SenderMetrics {

@@ -9,6 +9,7 @@
 #include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/webhooks/internal/attempts.hpp"
 #include "holdfast/webhooks/schema.hpp"
 #include "holdfast/webhooks/testing/hooks.hpp"
 
@@ -138,11 +139,37 @@ TEST_F(SenderTest, WaitsAsLongAsTheReceiverAsksWithinReason) {
         answer_with(429, {{"Retry-After", "999999999"}});
         runtime::sleep_for(ctx, 10min);
         ASSERT_EQ(receiver.all.size(), 3U);
+        answer_with(503, {{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}});
+        runtime::sleep_for(ctx, 7h);
+        ASSERT_EQ(receiver.all.size(), 4U) << "a Retry-After of 31 years counts as six hours";
         answer_with(200);
         runtime::sleep_for(ctx, 7h);
-        EXPECT_EQ(receiver.all.size(), 4U) << "a Retry-After of 31 years counts as six hours";
+        ASSERT_EQ(receiver.all.size(), 5U) << "and so does one of 8000 years";
+        EXPECT_GE(receiver.all[4].at - receiver.all[3].at, 6h);
       },
       {.poll = 1min});
+}
+
+// Between the look for what is due and the taking of it.
+TEST_F(SenderTest, TakesNothingOfASubscriberThatWasDisabledMeanwhile) {
+  run([&](const Context& ctx, Hooks& hooks) {
+    const auto made = hooks.subscribe(ctx, "https://a.example/");
+    hooks.publish(ctx);
+    const auto taken = [&] {
+      return hooks.db.transact(ctx, [&](sql::Transaction& tx) {
+        return take(tx, made.subscriber.id, clock.wall_now(), clock.wall_now() + 1min, 10).size();
+      });
+    };
+    const auto change = [&](SubscriberStatus status) {
+      hooks.db.transact(ctx, [&](sql::Transaction& tx) {
+        return hooks.subscribers.change(ctx, tx, made.subscriber.id, {.status = status});
+      });
+    };
+    change(SubscriberStatus::disabled);
+    EXPECT_EQ(taken(), 0U);
+    change(SubscriberStatus::enabled);
+    EXPECT_EQ(taken(), 1U);
+  });
 }
 
 TEST_F(SenderTest, TakesARedirectForAFailure) {
