@@ -52,7 +52,7 @@ class SagaCrashes : public ::testing::TestWithParam<Ending> {
         fail_with("overdue", "Not paid in time."), nothing_to_undo("only a message"));
     made.step(
         "ship", {.pivot = true},
-        [this, outside](const Context& ctx, Step<Purchase>& step) {
+        [outside](const Context& ctx, Step<Purchase>& step) {
           if (GetParam() == Ending::declined) throw Failure("undeliverable", "No such street.");
           outside(ctx, step);
         },
