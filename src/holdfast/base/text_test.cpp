@@ -35,6 +35,17 @@ TEST(Utf8, AcceptsWhatRfc3629DefinesAndNothingElse) {
   EXPECT_FALSE(has_control_characters("aé\xC2\xA0"));
 }
 
+TEST(Utf8, APrefixCutsNoSequenceInTwo) {
+  EXPECT_EQ(utf8_prefix("short", 5), "short");
+  EXPECT_EQ(utf8_prefix("longer", 4), "long");
+  const std::string_view text = "aé\U0001F600z";  // 1 + 2 + 4 + 1 bytes
+  const std::size_t ends[] = {0, 1, 1, 3, 3, 3, 3, 7, 8, 8};
+  for (std::size_t most = 0; most < std::size(ends); ++most) {
+    EXPECT_EQ(utf8_prefix(text, most), text.substr(0, ends[most])) << most;
+  }
+  EXPECT_EQ(utf8_prefix("\x80\x80\x80\x80\x80\x80", 5).size(), 5U);
+}
+
 TEST(Encoding, Base64MeetsTheVectorsOfRfc4648) {
   const std::pair<std::string, std::string> vectors[] = {{"", ""},
                                                          {"f", "Zg=="},

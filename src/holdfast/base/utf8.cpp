@@ -46,6 +46,14 @@ bool is_valid_utf8(std::string_view text) noexcept {
   return true;
 }
 
+std::string_view utf8_prefix(std::string_view text, std::size_t most) noexcept {
+  if (text.size() <= most) return text;
+  constexpr std::size_t kMostContinuations = 3;  // what is not UTF-8 is cut where it is
+  std::size_t end = most;
+  while (end > 0 && most - end < kMostContinuations && continues(text[end])) --end;
+  return text.substr(0, continues(text[end]) ? most : end);
+}
+
 std::size_t code_points(std::string_view text) noexcept {
   std::size_t count = 0;
   for (const char c : text) count += continues(c) ? 0 : 1;

@@ -16,6 +16,9 @@ std::size_t utf8_sequence(std::string_view text) noexcept;
 
 bool is_valid_utf8(std::string_view text) noexcept;
 
+/// The longest beginning of `text` of at most `most` bytes that cuts no sequence in two.
+std::string_view utf8_prefix(std::string_view text, std::size_t most) noexcept;
+
 /// How many code points; `text` must be valid (otherwise each lead byte counts).
 std::size_t code_points(std::string_view text) noexcept;
 

@@ -3,6 +3,7 @@
 #include <tuple>
 #include <utility>
 
+#include "holdfast/base/utf8.hpp"
 #include "holdfast/saga/internal/desk.hpp"
 #include "holdfast/saga/internal/worker.hpp"
 
@@ -165,7 +166,7 @@ CancelAnswer Sagas::request_cancel(const Context&, sql::Transaction& tx, const S
   if (saga->ended) return CancelAnswer::finished;
   if (saga->undoing) return CancelAnswer::accepted;
   if (!saga->revocable) return CancelAnswer::too_late;
-  const std::string_view why = reason.empty() ? "It was asked for." : reason.substr(0, kMaxReasonBytes);
+  const std::string_view why = reason.empty() ? "It was asked for." : utf8_prefix(reason, kMaxReasonBytes);
   tx.execute(
       "update sagas set cancel_reason = coalesce(cancel_reason, $2), "
       "due_at = case when due_at > $3 then $3 else due_at end, "

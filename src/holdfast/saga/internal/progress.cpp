@@ -4,6 +4,8 @@
 #include <exception>
 #include <utility>
 
+#include "holdfast/base/utf8.hpp"
+
 namespace holdfast::saga::internal {
 namespace {
 
@@ -16,7 +18,7 @@ constexpr std::size_t kMaxErrorBytes = 1000;
 const PlannedStep& step_at(const Plan& plan, int step) { return plan.steps[static_cast<std::size_t>(step)]; }
 
 std::string shortened(std::string text) {
-  if (text.size() > kMaxErrorBytes) text.resize(kMaxErrorBytes);
+  text.resize(utf8_prefix(text, kMaxErrorBytes).size());
   return text;
 }
 

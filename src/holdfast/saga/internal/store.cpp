@@ -4,6 +4,7 @@
 
 #include "holdfast/base/encoding.hpp"
 #include "holdfast/base/id.hpp"
+#include "holdfast/base/utf8.hpp"
 
 namespace holdfast::saga::internal {
 namespace {
@@ -83,7 +84,7 @@ void append_line(std::string& history, WallTime at, const Line& line) {
   const bool has_figures = has_error || line.attempt > 0 || took > 0;
   if (has_figures || !line.step.empty()) json.value(line.step);
   if (has_figures) json.value(line.attempt).value(static_cast<std::int64_t>(took));
-  if (has_error) json.value(line.error.substr(0, kMaxLineError));
+  if (has_error) json.value(utf8_prefix(line.error, kMaxLineError));
   json.end_array();
   history.push_back(',');
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "holdfast/base/error.hpp"
+#include "holdfast/base/utf8.hpp"
 
 namespace holdfast::webhooks {
 namespace {
@@ -94,7 +95,8 @@ Recorded record(sql::Transaction& tx, const SenderOptions& options, const std::s
   const std::optional<WallTime> next = finished ? std::nullopt : std::optional(retry_at);
   const std::optional<WallTime> finished_at = finished ? std::optional(now) : std::nullopt;
   const std::optional<std::string> error =
-      outcome.delivered() ? std::nullopt : std::optional(outcome.error.substr(0, kMaxErrorBytes));
+      outcome.delivered() ? std::nullopt
+                          : std::optional(std::string(utf8_prefix(outcome.error, kMaxErrorBytes)));
   if (tx.execute("update webhook_deliveries set status = $3, next_attempt_at = $4, last_status = $5, "
                  "last_error = $6, finished_at = $7 where id = $1 and fence = $2 and status = 'pending'",
                  attempt.id, attempt.fence, status, next, outcome.status, error, finished_at) == 0) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "holdfast/base/fault.hpp"
+#include "holdfast/base/utf8.hpp"
 #include "holdfast/messaging/embedded/internal/consumer.hpp"
 #include "holdfast/messaging/inbox.hpp"
 
@@ -18,7 +19,7 @@ constexpr resilience::BackoffOptions kStoreBackoff{.base = std::chrono::millisec
                                                    .cap = std::chrono::seconds(2),
                                                    .jitter = resilience::Jitter::equal};
 
-std::string shortened(std::string_view text) { return std::string(text.substr(0, kMaxErrorBytes)); }
+std::string shortened(std::string_view text) { return std::string(utf8_prefix(text, kMaxErrorBytes)); }
 
 /// Whether the transaction itself is in trouble, rather than what the handler did in it.
 bool concerns_transaction(const sql::DatabaseError& error) noexcept {
