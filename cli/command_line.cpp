@@ -23,6 +23,7 @@ void report(const Invocation& invocation, const Error& error) {
     const std::string cause = error.cause().empty() ? "" : " (" + error.cause() + ")";
     terminal.note(terminal.red("holdfast: ", Terminal::Stream::note) + error.detail() + cause + "\n");
     for (const FieldViolation& violation : error.violations()) {
+      if (error.detail().find(violation.message) != std::string::npos) continue;  // settings' faults
       terminal.note("  " + violation.pointer + ": " + violation.message + "\n");
     }
     return;

@@ -133,7 +133,8 @@ class Running {
     if (!provider.starts_with("http://")) return fmt::format("  Payments {}\n", provider);
     return fmt::format(
         "  Payments {}/ shows what was charged. To see a card declined, order with\n"
-        "           \"paymentMethod\": \"pm_card_chargeDeclined\", then look at {}/v1/orders\n",
+        "           \"paymentMethod\": \"pm_card_chargeDeclined\". What became of your orders:\n"
+        "           curl -s {}/v1/orders -H \"Authorization: Bearer $KEY\"\n",
         provider, url());
   }
 

@@ -158,6 +158,8 @@ TEST(CheckoutOutage, SettingsThatCantWorkAreNamedBeforeAnythingStarts) {
   const Finished keyless = serve({{"HOLDFAST_PAYMENTS_PROVIDER", "stripe"}});
   EXPECT_EQ(keyless.status.code, 3) << keyless.err;
   EXPECT_THAT(keyless.err, HasSubstr("payments.stripe.secret_key"));
+  EXPECT_EQ(keyless.err.find("must be set"), keyless.err.rfind("must be set"))
+      << "told once: " << keyless.err;
   const Finished insecure = serve({{"HOLDFAST_PAYMENTS_PROVIDER", "stripe"},
                                    {"HOLDFAST_PAYMENTS_STRIPE_SECRET_KEY", "sk_live_secret"},
                                    {"HOLDFAST_PAYMENTS_STRIPE_URL", "http://api.example.com"}});

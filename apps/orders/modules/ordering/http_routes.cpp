@@ -158,7 +158,9 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
           {.name = "placeOrder",
            .summary = "Places an order",
            .description = "All of it or nothing: stock, order and event are written in one transaction. Sent "
-                          "again with the same Idempotency-Key, it gets the same answer.",
+                          "again with the same Idempotency-Key, it gets the same answer. Where there is a "
+                          "payment or a shipment to wait for, the order is `pending` at first: read it, or "
+                          "watch its events.",
            .tags = {"orders"},
            .scope = "write",
            .idempotency = http::Idempotency::required,
@@ -193,12 +195,15 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
                                             return order_answer(200, ordering.cancel(ctx, tx, path.id));
                                           };
                                         }),
-              described<OrderPath, Nothing, Order>({.name = "cancelOrder",
-                                                    .summary = "Cancels an order; its stock returns, once",
-                                                    .tags = {"orders"},
-                                                    .scope = "write",
-                                                    .idempotency = http::Idempotency::optional},
-                                                   200));
+              described<OrderPath, Nothing, Order>(
+                  {.name = "cancelOrder",
+                   .summary = "Cancels an order; its stock returns, once",
+                   .description = "At any moment before it is shipped. What was paid, "
+                                  "or held, is given back afterwards.",
+                   .tags = {"orders"},
+                   .scope = "write",
+                   .idempotency = http::Idempotency::optional},
+                  200));
 }
 
 // ---- watching -------------------------------------------------------------------------------------

@@ -142,6 +142,16 @@ struct Order {
   std::optional<Address> shipping_address;
   WallTime created_at;  ///< the time in its id, so that orders sort and are found by it
   WallTime updated_at;
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&Order::status>().doc(
+            "pending: taken, its stock reserved; the payment has yet to be agreed to. confirmed: taken for "
+            "good. shipped: the carrier has it. rejected: the payment was not agreed to. cancelled: by the "
+            "customer or the shop; what was paid is given back."),
+        field<&Order::status_reason>().doc(
+            "Why it is rejected or cancelled: card_declined, insufficient_funds, payment_not_confirmed, "
+            "payment_unavailable, shipment_refused, cancelled_on_request, …"));
+  }
 };
 HOLDFAST_DESCRIBE(Order, (id, customer_id, customer_email, status, status_reason, items, total,
                           shipping_address, created_at, updated_at))
