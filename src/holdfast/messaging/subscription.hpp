@@ -55,6 +55,10 @@ struct SubscriptionOptions {
   std::size_t max_parked_per_bucket = 1000;  ///< most failed messages and followers; then the bucket pauses
   Duration handler_timeout = std::chrono::seconds(30);  ///< the deadline of one attempt
   StartFrom start_from = StartFrom::beginning;
+  /// Where set, messages that it says no to are passed over as if they were of another topic: neither handled
+  /// nor counted, no transaction, no inbox row. A function of the message alone, for it is asked on any
+  /// worker and again after a restart; short, and must neither wait nor throw.
+  std::function<bool(const Message&)> wanted = {};
 };
 
 class Subscriber {

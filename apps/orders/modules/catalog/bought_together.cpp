@@ -29,9 +29,24 @@ struct Row {
 };
 HOLDFAST_DESCRIBE(Row, (sku, name, price_minor, currency, orders))
 
+BoughtOrder order_of(const messaging::Message& message) {
+  return from_json<BoughtOrder>(message.payload, {.limits = {}, .ignore_unknown = true});
+}
+
+/// Most orders are of one item, and go with nothing. What can't be read is left to handle(), which tells.
+bool has_pairs(const messaging::Message& message) {
+  if (message.type != "order.placed" && message.type != "order.confirmed") return false;
+  try {
+    const BoughtOrder order = order_of(message);
+    return order.status == "confirmed" && order.items.size() > 1;
+  } catch (const Error&) {
+    return true;
+  }
+}
+
 void handle(const Context&, sql::Transaction& tx, const messaging::Message& message) {
   if (message.type != "order.placed" && message.type != "order.confirmed") return;
-  const auto order = from_json<BoughtOrder>(message.payload, {.limits = {}, .ignore_unknown = true});
+  const BoughtOrder order = order_of(message);
   if (order.status != "confirmed") return;  // it may yet be rejected; its confirmation will come
   std::vector<std::string> skus;
   for (const BoughtItem& item : order.items) skus.push_back(item.sku);
@@ -76,6 +91,7 @@ messaging::SubscriptionOptions bought_together_subscription() {
   messaging::SubscriptionOptions subscription;
   subscription.group = std::string(kBoughtTogetherGroup);
   subscription.topics = {"orders"};
+  subscription.wanted = has_pairs;
   return subscription;
 }
 

@@ -60,6 +60,31 @@ class Broker : public ::testing::TestWithParam<Adapter> {
 
 constexpr resilience::BackoffOptions kQuick{.base = 2ms, .cap = 5ms, .jitter = resilience::Jitter::equal};
 
+TEST_P(Broker, PassesOverWhatAGroupDoesNotWant) {
+  BrokerOptions options;
+  options.heartbeat = 20ms;
+  options.lease = 200ms;
+  run(
+      [](const Context& ctx, runtime::Runtime&, Node& node) {
+        Seen seen;
+        node.broker->subscribe(
+            {.group = "picky",
+             .topics = {"orders"},
+             .wanted = [](const Message& message) { return message.payload != "0"; }},
+            transactional([&](const Context&, sql::Transaction&, const Message& m) { seen.add(m); }));
+        node.broker->start(ctx);
+        for (int i = 0; i < 6; ++i) publish(ctx, node, "k" + std::to_string(i), std::to_string(i % 2));
+        const auto done = [&] {
+          const auto status = outbox_status(ctx, *node.db);
+          return status.groups.size() == 1 && status.groups.front().lag == 0;
+        };
+        EXPECT_TRUE(eventually(ctx, done)) << "its progress goes past them";
+        EXPECT_EQ(seen.total, 3u);
+        EXPECT_EQ(node.db->query_value(ctx, "select count(*) from inbox"), 3);
+      },
+      options);
+}
+
 TEST_P(Broker, HandsAMessageToEachGroupOnceWithAllThatWasPublished) {
   run([](const Context& plain, runtime::Runtime& runtime, Node& node) {
     std::vector<Message> first;

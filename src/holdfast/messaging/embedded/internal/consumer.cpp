@@ -110,6 +110,7 @@ void Consumer::distribute(const Cohort& cohort, ReadResult&& result) {
   for (Message& message : result.messages) {
     const int number = bucket_of(message.key);
     if ((open & mask_of(number)) == 0) continue;
+    if (options_.wanted && !options_.wanted(message)) continue;
     Bucket& bucket = *buckets_[static_cast<std::size_t>(number)];
     if (bucket.queue.size() >= options_.read_ahead) {
       bucket.read_to = message.position - 1;  // full: reading goes on here once there is room
