@@ -186,6 +186,18 @@ void add_dead_letters(http::Router& router, sql::Database& database) {
               });
 }
 
+std::vector<ChargedButUndone> charged_but_undone(sql::Queries& db) {
+  constexpr std::size_t kMost = 100;
+  std::vector<ChargedButUndone> found;
+  for (const ordering::OrderId& id : ordering::undone(db)) {
+    if (found.size() == kMost) break;
+    const auto payment = payments::find(db, id);
+    if (payment && payment->captured.minor > payment->refunded.minor)
+      found.push_back({id.text(), payment->captured, payment->refunded});
+  }
+  return found;
+}
+
 }  // namespace
 
 Reconciliation reconcile(const Context& ctx, sql::Database& database) {
@@ -195,13 +207,15 @@ Reconciliation reconcile(const Context& ctx, sql::Database& database) {
     result.sales_mismatches = ordering::sales_mismatches(db);
     result.orders = ordering::count(db);
     result.mails = notifications::count(db);
+    result.charged_but_undone = charged_but_undone(db);
   });
   for (const auto& group : messaging::outbox_status(ctx, database).groups) {
     if (group.group == notifications::kGroup) result.mails_waiting = group.lag + group.parked;
     result.dead_letters += group.dead;
   }
   result.balanced = result.imbalances.empty() && result.sales_mismatches.empty();
-  result.complete = result.orders.pending == 0 && result.mails.receipts == result.orders.confirmed &&
+  result.complete = result.orders.pending == 0 && result.charged_but_undone.empty() &&
+                    result.mails.receipts == result.orders.confirmed &&
                     result.mails.cancellations == result.orders.cancelled &&
                     result.mails.rejections == result.orders.rejected &&
                     result.mails.shipments == result.orders.shipped;

@@ -13,8 +13,17 @@
 #include "orders/modules/inventory/inventory.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/ordering.hpp"
+#include "orders/modules/payments/payments.hpp"
 
 namespace holdfast::orders {
+
+/// An order that was undone and whose money is still here: on its way back, or in want of a person.
+struct ChargedButUndone {
+  std::string order_id;
+  Money charged;
+  Money refunded;
+};
+HOLDFAST_DESCRIBE(ChargedButUndone, (order_id, charged, refunded))
 
 /// Whether everything adds up. `complete` may lag behind `balanced` while mails are on their way.
 struct Reconciliation {
@@ -26,9 +35,10 @@ struct Reconciliation {
   std::int64_t dead_letters = 0;
   std::vector<inventory::Imbalance> imbalances;           ///< at most 100
   std::vector<ordering::SalesMismatch> sales_mismatches;  ///< at most 100
+  std::vector<ChargedButUndone> charged_but_undone;       ///< at most 100; `complete` only without any
 };
 HOLDFAST_DESCRIBE(Reconciliation, (balanced, complete, orders, mails, mails_waiting, dead_letters, imbalances,
-                                   sales_mismatches))
+                                   sales_mismatches, charged_but_undone))
 
 /// Reads all orders and the whole ledger, on the reports pool.
 Reconciliation reconcile(const Context& ctx, sql::Database& database);

@@ -274,6 +274,9 @@ struct SalesMismatch {
 };
 HOLDFAST_DESCRIBE(SalesMismatch, (sku, ordered, moved))
 
+/// All that were rejected or cancelled, for reconciliation.
+std::vector<OrderId> undone(sql::Queries& db);
+
 /// There should never be one. Reads all orders and the whole ledger.
 std::vector<SalesMismatch> sales_mismatches(sql::Queries& db, std::int64_t limit = 100);
 

@@ -126,6 +126,10 @@ OrderCounts count(sql::Queries& db) {
       .value();
 }
 
+std::vector<OrderId> undone(sql::Queries& db) {
+  return db.query<OrderId>("select id from orders where status = 'rejected' or status = 'cancelled'");
+}
+
 std::vector<SalesMismatch> sales_mismatches(sql::Queries& db, std::int64_t limit) {
   return db.query<SalesMismatch>(
       "select sku, sum(ordered) as ordered, sum(moved) as moved from ("
