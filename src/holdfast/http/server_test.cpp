@@ -114,7 +114,7 @@ TEST(Server, SendsAnAnswerAlthoughALaterPipelinedRequestWaits) {
 
 TEST(Server, DropsAConnectionWithoutAnAnswerWhereAHandlerSaysSo) {
   Router router = echo_router();
-  int served = 0;
+  std::atomic<int> served = 0;
   router.get("/dropped", [&](const Context&, Request&) {
     ++served;
     return Response::dropped();
