@@ -72,7 +72,8 @@ int Roster::bucket_for(int wish) const {
   const std::lock_guard lock(mutex_);
   for (int i = 0; i < kBuckets; ++i) {
     const int bucket = (wish + i) % kBuckets;
-    if (buckets_[at(bucket)] && !buckets_[at(bucket)]->giving_up) return bucket;
+    const std::optional<Bucket>& ours = buckets_[at(bucket)];
+    if (ours && !ours->giving_up) return bucket;
   }
   return wish;
 }
@@ -81,7 +82,8 @@ BucketMask Roster::serving() const {
   const std::lock_guard lock(mutex_);
   BucketMask mask = 0;
   for (int bucket = 0; bucket < kBuckets; ++bucket) {
-    if (buckets_[at(bucket)] && !buckets_[at(bucket)]->giving_up) mask |= BucketMask{1} << bucket;
+    const std::optional<Bucket>& ours = buckets_[at(bucket)];
+    if (ours && !ours->giving_up) mask |= BucketMask{1} << bucket;
   }
   return mask;
 }
@@ -144,9 +146,10 @@ void Roster::keep_only(const std::vector<Lease>& held) {
 
 void Roster::give_up(std::int64_t count) {
   const std::lock_guard lock(mutex_);
-  for (auto bucket = buckets_.rbegin(); bucket != buckets_.rend() && count > 0; ++bucket) {
-    if (!*bucket || (*bucket)->giving_up) continue;
-    (*bucket)->giving_up = true;
+  for (auto each = buckets_.rbegin(); each != buckets_.rend() && count > 0; ++each) {
+    std::optional<Bucket>& bucket = *each;
+    if (!bucket || bucket->giving_up) continue;
+    bucket->giving_up = true;
     --count;
   }
 }
