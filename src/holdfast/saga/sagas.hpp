@@ -43,8 +43,8 @@ struct SagaOptions {
   std::size_t loop = 0;           ///< the event loop of the heartbeat; acts run on all loops
 
   /// For tests and drills: called before and after each act and after each commit with the site's name,
-  /// "saga.<definition>.<step>.before_act|after_act|after_commit". Where it throws, the worker stops
-  /// there as if killed: see Sagas::crash().
+  /// "saga.<definition>.<step>.before_act|after_act|after_commit", "….<step>.undo.before_act|…". Where it
+  /// throws, the worker stops there as if killed: see Sagas::crash().
   std::function<void(std::string_view site)> at_site = {};
 };
 

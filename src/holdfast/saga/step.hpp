@@ -46,6 +46,7 @@ struct Call {
   const std::string* reason_detail = nullptr;
   int attempt = 1;
   bool compensating = false;
+  bool interrupted = false;
   void* state = nullptr;
   std::vector<std::function<void(sql::Transaction&)>> records;
 };
@@ -73,6 +74,9 @@ class Step {
 
   /// From 1. A crash does not count it up, so what must be known is asked of the other side by key().
   int attempt() const noexcept { return call_.attempt; }
+  /// Whether a process died while it was at this step, which nothing was recorded of since: what it sent may
+  /// still be under way.
+  bool interrupted() const noexcept { return call_.interrupted; }
 
   /// In a compensation: why. A Failure's reason, an Error's reason, or "cancelled".
   const std::string& reason() const noexcept { return *call_.reason; }

@@ -220,6 +220,40 @@ TEST_F(SagaEvents, ACancelWhileBackingOffUndoesTheDoubtfulActAtOnce) {
   });
 }
 
+TEST_F(SagaEvents, ACancelUndoesTheActThatItsWorkerWasAtWhenItEnded) {
+  for (const bool killed : {true, false}) {
+    undone_.clear();
+    run([&](const Context& ctx, sql::Database& db, Sagas& sagas, runtime::Runtime& runtime) {
+      runtime::Latch acting;
+      bool interrupted = false;
+      Definition<Visit> visit("visit", 1);
+      visit.step(
+          "act", {},
+          [&](const Context& inner, Step<Visit>&) {
+            acting.open();
+            runtime::sleep_for(inner, 5s);
+          },
+          compensate([&](const Context&, Step<Visit>& step) {
+            undone_.push_back(step.name());
+            interrupted = step.interrupted();
+          }));
+      observe::Metrics metrics;
+      Sagas first(runtime, db, metrics, observe::Logger());
+      const auto handle = first.add(visit);
+      first.run(ctx);
+      const SagaId id = start(ctx, db, first, handle);
+      acting.wait(ctx, "test");
+      killed ? first.crash() : first.stop(ctx.with_timeout(1s));
+      EXPECT_EQ(cancel(ctx, db, sagas, id), CancelAnswer::accepted);
+      sagas.add(visit);
+      sagas.run(ctx);
+      ASSERT_TRUE(reaches(ctx, db, id, Status::compensated)) << timeline(ctx, db, id);
+      EXPECT_THAT(undone_, ElementsAre("act")) << "killed: " << killed;
+      EXPECT_FALSE(interrupted) << "the compensation is begun for the first time";
+    });
+  }
+}
+
 TEST_F(SagaEvents, PastThePointOfNoReturnNothingIsUndone) {
   run([&](const Context& ctx, sql::Database& db, Sagas& sagas, runtime::Runtime&) {
     bool broken = true;

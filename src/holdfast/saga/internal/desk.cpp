@@ -24,9 +24,8 @@ PlanMetrics::PlanMetrics(observe::Metrics& metrics, const detail::Plan& plan)
                      .failed = metrics.counter("holdfast_saga_attempts_failed_total",
                                                "Attempts of a step or its compensation that failed.",
                                                {{"definition", plan.name}, {"step", step.name}}),
-                     .before_act = site + "before_act",
-                     .after_act = site + "after_act",
-                     .after_commit = site + "after_commit"});
+                     .act = SiteNames(site),
+                     .undo = SiteNames(site + "undo.")});
   }
 }
 

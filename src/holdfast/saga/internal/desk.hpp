@@ -21,12 +21,23 @@ namespace holdfast::saga::internal {
 /// Thrown where a test or a drill has the worker die; nothing catches it but the worker.
 struct Died {};
 
+/// The places where a process may die in an act, or in its compensation.
+struct SiteNames {
+  explicit SiteNames(const std::string& prefix)
+      : before_act(prefix + "before_act"),
+        after_act(prefix + "after_act"),
+        after_commit(prefix + "after_commit") {}
+
+  std::string before_act;
+  std::string after_act;
+  std::string after_commit;
+};
+
 struct StepMetrics {
   observe::Histogram seconds;
   observe::Counter failed;
-  std::string before_act;  ///< the names of its sites
-  std::string after_act;
-  std::string after_commit;
+  SiteNames act;
+  SiteNames undo;
 };
 
 /// The counts of one definition, all its versions.

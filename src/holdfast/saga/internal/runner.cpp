@@ -109,7 +109,10 @@ bool Runner::announce() {
 }
 
 bool Runner::cancel() {
-  return turn(cancelled(*saga_.plan, saga_.at, *saga_.cancel_reason, desk_.wall_now()));
+  Progress at = saga_.at;
+  // Whoever was at this step before may have died after its act: then there is something of it to undo.
+  if (saga_.suspect && planned().kind == StepKind::outside) at.may_have_happened = true;
+  return turn(cancelled(*saga_.plan, at, *saga_.cancel_reason, desk_.wall_now()));
 }
 
 bool Runner::park(const std::string& why) { return turn(parked(saga_.at, why)); }
@@ -128,7 +131,7 @@ bool Runner::turn(Progress next) {
 bool Runner::run_outside(const detail::Outside& act) {
   Call given = call(saga_.state_for_use());
   Outcome outcome;
-  desk_.pass(metrics().before_act);
+  desk_.pass(sites().before_act);
   const Instant began = desk_.clock().now();
   try {
     act(ctx_.with_timeout(planned().options.timeout), given);
@@ -138,9 +141,9 @@ bool Runner::run_outside(const detail::Outside& act) {
     outcome = outcome_of_exception(false);
   }
   const Duration took = desk_.clock().now() - began;
-  desk_.pass(metrics().after_act);
+  desk_.pass(sites().after_act);
   // Cut short from here, not by the other side: whoever takes the saga up runs the act again.
-  if (outcome.how != Ended::done && ctx_.cancelled()) return false;
+  if (outcome.how != Ended::done && ctx_.cancelled()) return cut_short();
 
   // Decided here as far as possible: what the transaction does, everybody else's waits for.
   Recording recording{
@@ -164,17 +167,27 @@ bool Runner::run_outside(const detail::Outside& act) {
   return true;
 }
 
+/// Whoever takes the saga up runs the act again, or undoes it: it may have happened. Never goes on.
+bool Runner::cut_short() {
+  if (saga_.at.undoing() || saga_.at.may_have_happened) return false;
+  Progress next = saga_.at;
+  next.may_have_happened = true;
+  Recording recording{.saga = saga_, .decision = {std::move(next), saga_.state_json, {}}};
+  record(recording);
+  return false;
+}
+
 bool Runner::run_local(const detail::Local& act) {
   const Context bounded = ctx_.with_timeout(planned().options.timeout);
   const Instant began = desk_.clock().now();
-  desk_.pass(metrics().before_act);
+  desk_.pass(sites().before_act);
   Recording recording{.saga = saga_};
   recording.decide = [&](sql::Transaction& tx) {
     const auto state = saga_.plan->copy(saga_.state.get());
     Call given = call(state.get());
     act(bounded, tx, given);
     for (const auto& body : given.records) body(tx);
-    desk_.pass(metrics().after_act);
+    desk_.pass(sites().after_act);
     return go_on(tx, decision_after({}, saga_.plan->write(state.get()), desk_.clock().now() - began));
   };
   recording.failed = [&](const Outcome& failure) {
@@ -189,7 +202,7 @@ bool Runner::run_local(const detail::Local& act) {
 bool Runner::run_wait() {
   const PlannedStep& step = planned();
   const Context bounded = ctx_.with_timeout(step.options.timeout);
-  desk_.pass(metrics().before_act);
+  desk_.pass(sites().before_act);
   Recording recording{.saga = saga_};
   recording.decide = [&](sql::Transaction& tx) {
     const auto state = saga_.plan->copy(saga_.state.get());
@@ -203,7 +216,7 @@ bool Runner::run_wait() {
       forget_signal(tx, signal->position);
       append_line(lines, now, {.what = "heard", .step = step.name});
       if (made == Heard::keep_waiting) continue;
-      desk_.pass(metrics().after_act);
+      desk_.pass(sites().after_act);
       Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
       decided.lines.insert(0, lines);
       return go_on(tx, std::move(decided));
@@ -212,7 +225,7 @@ bool Runner::run_wait() {
     if (late) {
       step.local_act(bounded, tx, given);
       append_line(lines, now, {.what = "deadline", .step = step.name});
-      desk_.pass(metrics().after_act);
+      desk_.pass(sites().after_act);
       Decision decided = decision_after({}, saga_.plan->write(state.get()), {});
       decided.lines.insert(0, lines);
       return go_on(tx, std::move(decided));
@@ -281,7 +294,7 @@ bool Runner::run_within(sql::Transaction& tx, Decision& decided, std::shared_ptr
   const PlannedStep& step = saga_.plan->steps[static_cast<std::size_t>(decided.next.step)];
   const StepMetrics& names = metrics_.steps[static_cast<std::size_t>(decided.next.step)];
   const Instant began = desk_.clock().now();
-  desk_.pass(names.before_act);
+  desk_.pass(names.act.before_act);
   try {
     tx.savepoint([&] {
       auto own = saga_.plan->copy(state.get());
@@ -298,7 +311,7 @@ bool Runner::run_within(sql::Transaction& tx, Decision& decided, std::shared_ptr
   } catch (const std::exception&) {
     return false;
   }
-  desk_.pass(names.after_act);
+  desk_.pass(names.act.after_act);
   append_line(decided.lines, desk_.wall_now(),
               {.what = "done", .step = step.name, .attempt = 1, .took = desk_.clock().now() - began});
   decided.next = past(*saga_.plan, decided.next, desk_.wall_now());
@@ -313,6 +326,7 @@ Call Runner::call(void* state) const {
           .reason_detail = &saga_.at.detail,
           .attempt = saga_.at.attempts + 1,
           .compensating = saga_.at.undoing(),
+          .interrupted = saga_.at.starts > 0,
           .state = state,
           .records = {}};
 }
@@ -320,6 +334,8 @@ Call Runner::call(void* state) const {
 const PlannedStep& Runner::planned() const {
   return saga_.plan->steps[static_cast<std::size_t>(saga_.at.step)];
 }
+
+const SiteNames& Runner::sites() const { return saga_.at.undoing() ? metrics().undo : metrics().act; }
 
 const StepMetrics& Runner::metrics() const { return metrics_.steps[static_cast<std::size_t>(saga_.at.step)]; }
 
@@ -365,7 +381,8 @@ bool Runner::record(Recording& recording) {
     append_turn(lines, next);
     return Decision{std::move(next), decided.state, std::move(lines)};
   };
-  const std::string& site = metrics().after_commit;
+  const auto from = static_cast<std::size_t>(saga_.at.step);
+  const std::string& site = sites().after_commit;
   for (Duration pause = kFirstPause;; pause = std::min(pause * 2, kLongestPause)) {
     committer_.record(recording);
     if (recording.result == Recording::Result::saved) break;
@@ -381,6 +398,10 @@ bool Runner::record(Recording& recording) {
     runtime::sleep_for(ctx_, pause);
   }
   desk_.pass(site);
+  if (saga_.at.undoing()) return true;
+  for (std::size_t i = from + 1; i < static_cast<std::size_t>(saga_.at.step); ++i) {
+    if (saga_.plan->steps[i].kind == StepKind::local) desk_.pass(metrics_.steps[i].act.after_commit);
+  }
   return true;
 }
 

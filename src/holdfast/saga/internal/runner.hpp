@@ -27,6 +27,7 @@ class Runner {
   bool park(const std::string& why);
   bool turn(Progress next);
   bool run_outside(const detail::Outside& act);
+  bool cut_short();
   bool run_local(const detail::Local& act);
   bool run_wait();
   bool go_past();
@@ -42,6 +43,7 @@ class Runner {
   Call call(void* state) const;
   const detail::PlannedStep& planned() const;
   const StepMetrics& metrics() const;
+  const SiteNames& sites() const;
 
   Decision decision_after(const Outcome& outcome, std::string state, Duration took) const;
   void append_outcome(std::string& lines, const Outcome& outcome, Duration took) const;
