@@ -27,7 +27,9 @@ struct PaymentNews {
 HOLDFAST_DESCRIBE(PaymentNews, (state))
 
 constexpr std::string_view kPaymentEvent = "payment";
-constexpr Duration kBackoffCap = std::chrono::seconds(30);
+/// What bounds a recovery: however long a provider was away, those who wait for it come back at random times
+/// between half of this and all of it: of n, not more than n / 30 a second.
+constexpr Duration kBackoffCap = std::chrono::seconds(60);
 
 /// As many attempts as make up about `patience`: a wait is between half of it and all of it.
 saga::RetryOptions patient(Duration patience) {
@@ -154,14 +156,16 @@ struct CheckoutSaga::State {
   }
 
   void book(const Context& ctx, Step& step) const {
-    auto outcome = shipping().settle(ctx, shipping().book(ctx, step.state().order_id));
+    auto outcome = shipping().settle(ctx, shipping().book(ctx, step.state().order_id, step.interrupted()));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
     });
   }
 
+  /// Only where booking it has begun: so a process may have died with the booking under way.
   void cancel_shipment(const Context& ctx, auto& step, const OrderId& order_id) const {
-    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id));
+    constexpr bool kUnderWay = true;
+    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id, kUnderWay));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
     });

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "holdfast/base/fault.hpp"
 #include "orders/modules/shipping/shipment_rows.hpp"
 
 namespace holdfast::orders::shipping {
@@ -146,6 +147,14 @@ void Shipping::require_settled(const Context& ctx, const Shipment& shipment) con
                       shipment.reference + " may be under way; it is not in the carrier's book yet", left);
 }
 
+/// As if the booking had been sent just now: the state `unknown`, and the time to settle, begin with it.
+Outcome Shipping::maybe_under_way(const Shipment& shipment) {
+  return {.order_id = shipment.order_id,
+          .operation = Operation::book,
+          .error = carrier_error(CarrierFault::outcome_unknown,
+                                 shipment.reference + " may be under way, from before a restart")};
+}
+
 /// Runs a call that changes something there; what can't be known becomes an outcome.
 template <class Call>
 Outcome Shipping::call(const Shipment& shipment, Operation operation, Call&& call) {
@@ -153,6 +162,7 @@ Outcome Shipping::call(const Shipment& shipment, Operation operation, Call&& cal
   try {
     outcome.booking = call();
     meters_->count(operation, "done");
+    HOLDFAST_FAULT("shipping.after_call");
   } catch (const Error& error) {
     meters_->count(operation, enum_name(fault_of(error)));
     switch (fault_of(error)) {
@@ -164,7 +174,7 @@ Outcome Shipping::call(const Shipment& shipment, Operation operation, Call&& cal
   return outcome;
 }
 
-Outcome Shipping::book(const Context& ctx, const OrderId& order_id) {
+Outcome Shipping::book(const Context& ctx, const OrderId& order_id, bool under_way) {
   const Stored stored = require(ctx, order_id);
   const Shipment& shipment = stored.shipment;
   Outcome outcome{.order_id = order_id, .operation = Operation::book};
@@ -183,11 +193,12 @@ Outcome Shipping::book(const Context& ctx, const OrderId& order_id) {
     outcome.refused = "the carrier has cancelled " + found.back().carrier_ref;
     return outcome;
   }
+  if (under_way && shipment.state == ShipmentState::requested) return maybe_under_way(shipment);
   require_settled(ctx, shipment);
   return call(shipment, Operation::book, [&] { return carrier_.book(ctx, stored.request); });
 }
 
-Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id) {
+Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id, bool under_way) {
   Outcome outcome{.order_id = order_id, .operation = Operation::cancel};
   const auto shipment = database_.read(ctx, [&](sql::Snapshot& db) { return find(db, order_id); });
   if (!shipment || is_final(shipment->state)) {
@@ -195,6 +206,8 @@ Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id) {
     return outcome;
   }
   const std::vector<Booking> found = ask(ctx, *shipment);
+  if (found.empty() && under_way && shipment->state == ShipmentState::requested)
+    return maybe_under_way(*shipment);
   if (found.empty()) require_settled(ctx, *shipment);
   if (!found.empty()) outcome.booking = found.back();
   for (const Booking& booking : active_of(found)) {

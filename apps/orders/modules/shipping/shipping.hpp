@@ -117,9 +117,13 @@ class Shipping {
   // (carrier_rejected); not_found "unknown_shipment"; conflict "shipment_state" where it can't be done any
   // more (cancelled, failed; delivered).
 
-  Outcome book(const Context& ctx, const OrderId& order_id);
+  // `under_way`: whether a booking may have been sent by a process that died before it could write down what
+  // came of it. It may be in the carrier's book only later, so what can't be found is then given
+  // Options::settle_time, and Error "carrier_outcome_unknown" until it is over.
+
+  Outcome book(const Context& ctx, const OrderId& order_id, bool under_way = false);
   /// Makes it as if it had not been booked, whatever state it is in; nothing where there is no shipment.
-  Outcome cancel(const Context& ctx, const OrderId& order_id);
+  Outcome cancel(const Context& ctx, const OrderId& order_id, bool under_way = false);
   /// Asks how it stands, changing nothing but bookings there are too many of.
   Outcome resolve(const Context& ctx, const OrderId& order_id);
 
@@ -145,6 +149,7 @@ class Shipping {
   std::vector<Booking> ask(const Context& ctx, const Shipment& shipment);
   Booking keep_one(const Context& ctx, const std::vector<Booking>& active);
   void require_settled(const Context& ctx, const Shipment& shipment) const;
+  static Outcome maybe_under_way(const Shipment& shipment);
   template <class Call>
   Outcome call(const Shipment& shipment, Operation operation, Call&& call);
 

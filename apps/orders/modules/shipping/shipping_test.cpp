@@ -157,6 +157,42 @@ TEST(Shipping, CancelsWhatWasNeverBooked) {
   });
 }
 
+TEST(Shipping, WhatADeadProcessMayHaveSentIsGivenTimeToShowUp) {
+  for (const bool to_cancel : {false, true}) {
+    with_shop([&](Shop& shop) {
+      shop.open();
+      const auto again = [&] {
+        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, true))
+                         : shop.run(shop.shipping.book(shop.ctx, shop.order, true));
+      };
+      EXPECT_EQ(error_of(again).reason(), "carrier_outcome_unknown");
+      EXPECT_EQ(shop.now().state, ShipmentState::unknown);
+      shop.clock.advance(9s);
+      EXPECT_EQ(error_of(again).retry_after(), Duration(1s));
+      shop.carrier.book(shop.ctx, testing::sample_request("sag_1/book"));  // there it is
+      EXPECT_EQ(again().state, to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
+      EXPECT_EQ(shop.carrier.book_of_bookings().size(), 1U);
+      EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
+    });
+  }
+}
+
+TEST(Shipping, WhatNeverShowsUpWasNotSent) {
+  for (const bool to_cancel : {false, true}) {
+    with_shop([&](Shop& shop) {
+      shop.open();
+      const auto again = [&] {
+        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, true))
+                         : shop.run(shop.shipping.book(shop.ctx, shop.order, true));
+      };
+      error_of(again);
+      shop.clock.advance(10s);
+      EXPECT_EQ(again().state, to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
+      EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
+    });
+  }
+}
+
 TEST(Shipping, WhatIsDeliveredCantBeCancelled) {
   with_shop([](Shop& shop) {
     shop.open();
