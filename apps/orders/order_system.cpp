@@ -16,6 +16,7 @@
 #include "holdfast/http/rate_limit.hpp"
 #include "holdfast/http/security_headers.hpp"
 #include "holdfast/http/server.hpp"
+#include "holdfast/http/tarpit.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
 #include "holdfast/messaging/embedded/broker.hpp"
 #include "holdfast/messaging/outbox.hpp"
@@ -325,9 +326,11 @@ struct OrderSystem::State {
     return router;
   }
 
-  /// In this order, the outermost first: identity, record, problems, headers, cors, coding, conditions,
-  /// admission, authentication, rate limit.
+  /// In this order, the outermost first: tarpit, identity, record, problems, headers, cors, coding,
+  /// conditions, admission, authentication, rate limit.
   void add_middlewares(http::Router& router) {
+    if (settings.rate_limit.enabled && settings.rate_limit.slow_refusal > std::chrono::milliseconds(0))
+      router.use(http::tarpit({.delay = settings.rate_limit.slow_refusal}, metrics));
     router.use(http::request_identity());
     router.use(
         http::observed([count = http::request_metrics(metrics), access_log = log.logger("http.access"),
@@ -396,6 +399,18 @@ struct OrderSystem::State {
     };
     options.bulkheads.emplace(kReportsBulkhead, reports_gate.get());
     router.use(http::admission_control(*gate, std::move(options)));
+  }
+
+  /// Overload is told before anything is spent on a request, where that needs no more than its route.
+  http::ServerOptions http_options() {
+    http::ServerOptions options = server_options(settings.http, metrics);
+    options.turns_away = [this](const http::Request& request) -> std::optional<Duration> {
+      const http::RouteInfo& route = request.route->info;
+      const bool plain = route.bulkhead.empty() && !request.has_header("X-Priority");
+      if (!plain || is_for_operators(request.path)) return std::nullopt;
+      return gate->turns_away(route.priority);
+    };
+    return options;
   }
 
   void stop_http(const Context& ctx) {
@@ -479,8 +494,8 @@ void OrderSystem::start(const Context& ctx) {
       state.parts.start(
           "http",
           [&] {
-            state.server = std::make_unique<http::Server>(state.runtime, state.make_router(),
-                                                          server_options(state.settings.http, state.metrics));
+            state.server =
+                std::make_unique<http::Server>(state.runtime, state.make_router(), state.http_options());
             state.server->start();
             state.server_observations = observe_server(state.metrics, *state.server);
           },

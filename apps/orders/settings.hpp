@@ -78,7 +78,7 @@ struct HttpSettings {
   std::uint32_t max_connections = 20'000;
   std::uint32_t max_running = 2'048;
   std::uint32_t max_waiting = 8'192;
-  std::chrono::milliseconds max_wait = std::chrono::seconds(2);
+  std::chrono::milliseconds max_wait = std::chrono::milliseconds(500);
   AdmissionSettings admission;
   std::vector<std::string> cors_origins;
   bool access_log = true;
@@ -101,7 +101,9 @@ struct HttpSettings {
         field<&HttpSettings::max_connections>().range(1, 1'000'000).doc("A loop; one more gets 503."),
         field<&HttpSettings::max_running>().range(1, 1'000'000).doc("Requests at work at a time."),
         field<&HttpSettings::max_waiting>().range(0, 1'000'000).doc("Requests in line; one more gets 503."),
-        field<&HttpSettings::max_wait>().range(0, 600'000).doc("In line, then 503."),
+        field<&HttpSettings::max_wait>()
+            .range(0, 600'000)
+            .doc("In line. Who waited longer gets 503; who would have to, at once."),
         field<&HttpSettings::cors_origins>().doc("Origins whose pages may use the API; \"*\" for any."),
         field<&HttpSettings::access_log>().doc("A log line for each request."));
   }
@@ -142,6 +144,7 @@ struct RateLimitSettings {
   std::uint32_t anonymous_requests = 6'000;
   std::uint32_t anonymous_burst = 2'000;
   std::uint32_t max_clients = 65'536;
+  std::chrono::milliseconds slow_refusal = std::chrono::milliseconds(250);
 
   static constexpr auto rules() {
     return holdfast::rules(
@@ -159,11 +162,13 @@ struct RateLimitSettings {
         field<&RateLimitSettings::anonymous_burst>()
             .range(1, 1'000'000'000)
             .doc("Of one address without a key, at once."),
+        field<&RateLimitSettings::slow_refusal>().range(0, 10'000).doc(
+            "A client that is told 429 more than 20 times a second is told so later; 0: at once."),
         field<&RateLimitSettings::max_clients>().range(64, 16'777'216).doc("Clients remembered."));
   }
 };
 HOLDFAST_DESCRIBE(RateLimitSettings, (enabled, algorithm, requests, window, burst, anonymous_requests,
-                                      anonymous_burst, max_clients))
+                                      anonymous_burst, max_clients, slow_refusal))
 
 struct IdempotencySettings {
   std::chrono::minutes retention = std::chrono::hours(48);

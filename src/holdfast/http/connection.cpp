@@ -53,7 +53,7 @@ void Connection::on_ready(bool readable, bool writable, bool hung_up) {
     if (shard_.loop.spawn("http request", [this] { run_fiber(); })) return;
     on_fiber_ = false;
     shard_.counters.in_flight.subtract();
-    shed();
+    shed(std::chrono::seconds(1));
   }
 }
 
@@ -307,18 +307,23 @@ Connection::Step Connection::linger() {
 
 Connection::Step Connection::hand_over() {
   deadline_ = kNever;
-  if (!shard_.may_serve_one_more()) return shed();
+  if (!shard_.may_serve_one_more()) return shed(std::chrono::seconds(1));
+  const Exchange& x = *exchange_;
+  if (shard_.options.turns_away && x.request.route != nullptr && !x.refusal) {
+    if (const auto for_now = shard_.options.turns_away(x.request)) return shed(*for_now);
+  }
   phase_ = Phase::serving;
   shard_.counters.in_flight.add();
   return Step::serve;
 }
 
 /// Too many at once: said without a fiber or a Context, and the connection stays usable.
-Connection::Step Connection::shed() {
+Connection::Step Connection::shed(Duration for_now) {
   shard_.counters.shed.add();
   Response response =
       refusal_response(503, "overloaded", "The server has too many requests at once. Try again later.");
-  response.set("Retry-After", "1");
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(for_now).count();
+  response.set("Retry-After", std::to_string(std::max<std::int64_t>(1, seconds)));
   const bool closing = must_close(response);
   send_response(response, closing);
   finish_request(closing);

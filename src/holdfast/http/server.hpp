@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -60,6 +61,10 @@ struct ServerOptions {
   int backlog = 1024;
   ServerLimits limits;
   std::string server_name;  ///< the Server header; none if empty
+  /// Asked once a request is there, before anything is spent on it: where it returns a time, the answer is
+  /// 503 with that Retry-After, the connection stays usable, and no middleware sees it. On the loops'
+  /// threads; must not wait.
+  std::function<std::optional<Duration>(const Request&)> turns_away;
   /// Told of requests refused before there was one to route (malformed, too slow): a stable reason
   /// ("bare_line_feed") for a counter. On the loops' threads; must not wait.
   std::function<void(std::string_view reason, int status)> on_refused;
@@ -72,7 +77,7 @@ struct ServerStatistics {
   std::uint64_t connections_refused = 0;  ///< over max_connections_per_loop
   std::uint64_t requests_started = 0;
   std::uint64_t requests_in_flight = 0;
-  std::uint64_t requests_shed = 0;     ///< over max_requests_in_flight_per_loop
+  std::uint64_t requests_shed = 0;     ///< over max_requests_in_flight_per_loop, or turned away
   std::uint64_t requests_refused = 0;  ///< malformed or over a limit
   std::uint64_t clients_gone = 0;      ///< requests whose client hung up before it was answered
   /// Of those, the ones that were worked on to their end all the same: their handlers did not stop.

@@ -14,7 +14,7 @@ namespace holdfast::http {
 namespace {
 
 constexpr std::size_t kInlineBodyBytes = 16 * 1024;  // larger bodies are sent from where they are
-constexpr int kRequestsATurn = 64;                   // pipelined ones, before other fibers get a turn
+constexpr int kRequestsATurn = 16;                   // pipelined ones, before other fibers get a turn
 
 }  // namespace
 

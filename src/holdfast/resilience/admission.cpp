@@ -11,6 +11,7 @@ namespace {
 
 constexpr Duration kLeastRetryAfter = std::chrono::milliseconds(100);
 constexpr Duration kMostRetryAfter = std::chrono::seconds(30);
+constexpr Duration kPaceWindow = std::chrono::milliseconds(100);
 constexpr int kSmoothing = 16;  // a departure counts 1/16 in the average
 
 constexpr std::array kByPriority{Priority::critical, Priority::normal, Priority::background};
@@ -43,6 +44,7 @@ Admission::Decision Admission::try_enter(Instant now, Priority priority) noexcep
   }
   if (!shedder_.may_wait(priority) && !slots_.empty())
     return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after(), .shed = true};
+  if (waits_too_long(priority)) return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after()};
   const bool full = free_ == kNone;
   if (full && !make_room_for(priority))
     return {.verdict = AdmissionVerdict::refused, .retry_after = retry_after()};
@@ -57,6 +59,7 @@ Admission::Decision Admission::try_enter(Instant now, Priority priority) noexcep
                   .in_line = true};
   (line.last == kNone ? line.first : slots_[line.last].after) = slot;
   line.last = slot;
+  ++line.length;
   ++waiting_;
   return {.verdict = AdmissionVerdict::queued,
           .ticket = {.slot = slot, .deadline = slots_[slot].deadline},
@@ -71,6 +74,9 @@ std::optional<Admission::Ticket> Admission::leave(Instant now) noexcept {
     departure_gap_ =
         departure_gap_ == Duration(0) ? gap : departure_gap_ + (gap - departure_gap_) / kSmoothing;
     last_departure_ = now;
+    note_departure(now);
+  } else {
+    departures_ = 0;
   }
   --running_;
   return admit_next(now);
@@ -112,6 +118,33 @@ std::optional<std::uint32_t> Admission::make_room_for(Priority priority) noexcep
   return std::nullopt;
 }
 
+bool Admission::has_room_for(Priority priority) const noexcept {
+  if (running_ < shedder_.places(priority, limit_)) return true;
+  if (!shedder_.may_wait(priority) || slots_.empty() || waits_too_long(priority)) return false;
+  if (free_ != kNone) return true;
+  for (std::size_t below = kPriorities - 1; below > index_of(priority); --below) {
+    if (lines_[below].last != kNone) return true;
+  }
+  return false;
+}
+
+/// Behind those of its own priority and above, at the pace at which places got free of late.
+bool Admission::waits_too_long(Priority priority) const noexcept {
+  std::int64_t ahead = 0;
+  for (std::size_t i = 0; i <= index_of(priority); ++i) ahead += lines_[i].length;
+  return ahead > 0 && pace_ * (ahead + 1) > options_.max_wait;
+}
+
+void Admission::note_departure(Instant now) noexcept {
+  if (departures_++ == 0) {
+    pace_since_ = now;
+    return;
+  }
+  if (now - pace_since_ < kPaceWindow) return;
+  pace_ = (now - pace_since_) / (departures_ - 1);
+  departures_ = 0;
+}
+
 bool Admission::nobody_waits_up_to(Priority priority) const noexcept {
   for (std::size_t i = 0; i <= index_of(priority); ++i) {
     if (lines_[i].first != kNone) return false;
@@ -136,6 +169,7 @@ void Admission::remove(std::uint32_t slot) noexcept {
   (gone.after == kNone ? line.last : slots_[gone.after].before) = gone.before;
   gone = {.after = free_};
   free_ = slot;
+  --line.length;
   --waiting_;
 }
 

@@ -28,9 +28,10 @@
 namespace holdfast::resilience {
 
 struct AdmissionOptions {
-  std::uint32_t max_running = 256;              ///< at least 1
-  std::uint32_t max_waiting = 1024;             ///< 0: nobody waits
-  Duration max_wait = std::chrono::seconds(1);  ///< in line; who has waited longer is refused
+  std::uint32_t max_running = 256;   ///< at least 1
+  std::uint32_t max_waiting = 1024;  ///< 0: nobody waits
+  /// In line. Who has waited longer is refused; who would have to, at the pace of late, is at once.
+  Duration max_wait = std::chrono::seconds(1);
   SheddingOptions shedding{};
   /// AdmissionGate: find out how many may be at work; `max_running` is the most that may come of it.
   std::optional<AdaptiveLimitOptions> adaptive{};
@@ -59,6 +60,12 @@ class Admission {
   explicit Admission(const AdmissionOptions& options);
 
   Decision try_enter(Instant now, Priority priority = Priority::normal) noexcept;
+
+  /// Whether try_enter() would admit one of `priority`, or let it wait. Costs and changes nothing.
+  bool has_room_for(Priority priority) const noexcept;
+
+  /// When it is worth trying again, as things are.
+  Duration retry_after() const noexcept;
 
   /// One of those at work has finished. The next in line who may enter, if there is one, is at work
   /// from now on. Those in front of it whose wait is over have lost their places.
@@ -94,13 +101,15 @@ class Admission {
   struct Line {
     std::uint32_t first = kNone;
     std::uint32_t last = kNone;
+    std::uint32_t length = 0;
   };
 
   std::optional<std::uint32_t> make_room_for(Priority priority) noexcept;
   bool nobody_waits_up_to(Priority priority) const noexcept;
+  bool waits_too_long(Priority priority) const noexcept;
+  void note_departure(Instant now) noexcept;
   void observe_lines(Instant now) noexcept;
   void remove(std::uint32_t slot) noexcept;
-  Duration retry_after() const noexcept;
 
   AdmissionOptions options_;
   Shedder shedder_;
@@ -112,6 +121,10 @@ class Admission {
   std::uint32_t waiting_ = 0;
   Instant last_departure_{};
   Duration departure_gap_{0};  // smoothed time between departures while all places are taken
+  // The same over a tenth of a second: departures come in bursts where work is done in groups.
+  Duration pace_{0};
+  Instant pace_since_{};
+  std::int64_t departures_ = 0;
 };
 
 /// Thread-safety: any fiber. Outlives its entries.
@@ -157,6 +170,10 @@ class AdmissionGate {
   /// Waits in line, if there is one with room, at most AdmissionOptions::max_wait. Must be called on a
   /// fiber. Throws Error(cancelled / deadline_exceeded) where `ctx` ends first; a refusal is no exception.
   Entry enter(const Context& ctx);
+
+  /// Whether enter() would refuse at once; then when to come again, and it counts as refused. For turning a
+  /// caller away before anything is spent on it.
+  std::optional<Duration> turns_away(Priority priority);
 
   /// Never waits; for callers without a fiber.
   Entry try_enter(Priority priority = Priority::normal);

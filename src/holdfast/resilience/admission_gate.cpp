@@ -84,6 +84,14 @@ AdmissionGate::Entry AdmissionGate::refused(Priority priority, const Admission::
   return Entry(std::max(kLeastRetryAfter, decision.retry_after));
 }
 
+std::optional<Duration> AdmissionGate::turns_away(Priority priority) {
+  const Outcomes& outcomes = outcomes_[index_of(priority)];
+  const std::lock_guard lock(mutex_);
+  if (admission_.has_room_for(priority)) return std::nullopt;
+  (admission_.shedder().may_wait(priority) ? outcomes.refused : outcomes.shed).add();
+  return std::max(kLeastRetryAfter, admission_.retry_after());
+}
+
 AdmissionGate::Entry AdmissionGate::try_enter(Priority priority) {
   const Instant now = clock_.now();
   std::unique_lock lock(mutex_);

@@ -60,7 +60,7 @@ class Connection final : public runtime::IoHandler {
   Step hand_over();
   Step fall_idle();
   Step refuse(const Refusal& refusal);
-  Step shed();
+  Step shed(Duration for_now);
   bool make_room_for_body();
 
   Received receive();
