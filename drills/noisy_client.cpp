@@ -3,6 +3,7 @@
 
 #include "drills/frame/drill.hpp"
 #include "drills/frame/load.hpp"
+#include "drills/frame/processors.hpp"
 
 namespace holdfast::drills {
 
@@ -31,10 +32,12 @@ LoadFigures shop_for(Stage& stage, const std::string& name, std::chrono::millise
 }
 
 void run(Stage& stage) {
+  SplitProcessors processors;
   Shop& shop = stage.open_shop({{"HOLDFAST_RATE_LIMIT_ENABLED", "true"},
                                 {"HOLDFAST_RATE_LIMIT_REQUESTS", "30000"},  // a minute, of one key
                                 {"HOLDFAST_RATE_LIMIT_BURST", "500"}});
   const std::string noisy_key = shop.server().create_key("write");
+  processors.customers_now();
   shop_for(stage, "warm", 500ms);
   LoadFigures quiet;
   LoadFigures meanwhile;

@@ -111,6 +111,16 @@ fault_point_tests() {
   filter='*FaultPoints*'
   HOLDFAST_BINARY=$PWD/build-faults/holdfast run_gtest build/tests/crash_tests
   filter=$all
+  step "drill: killed between the steps of a checkout" kill_between_steps --quick
+}
+
+# kill_between_steps [--quick]: the drill that takes a binary with fault sites.
+kill_between_steps() {
+  local settings=()
+  [ "${1:-}" = --quick ] && settings=(--seconds 3)  # each site once, in the server or in a worker
+  HOLDFAST_BINARY=$PWD/build-faults/holdfast PAYSIM_BINARY=$PWD/build/apps/paysim/paysim \
+    CARRIERSIM_BINARY=$PWD/build/apps/carriersim/carriersim \
+    build-faults/holdfast drill run kill-between-steps "${settings[@]}"
 }
 
 # Each target runs from its corpus for a few seconds.
@@ -146,7 +156,7 @@ run_drills() {
   local code=$?
   [ $code -eq 4 ] && code=0  # what could not be run here says so, and is tried below
   configure_and_build build-faults holdfast_cli -DHOLDFAST_FAULTS=ON -DHOLDFAST_TESTS=OFF || return 1
-  PAYSIM_BINARY=$PWD/build/apps/paysim/paysim build-faults/holdfast drill run kill-between-steps && return $code
+  kill_between_steps && return $code
 }
 
 main() {

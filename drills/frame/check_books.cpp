@@ -74,6 +74,7 @@ class BookKeeping {
   void check_receipts();
   void check_sagas();
   void check_payments();
+  void check_shipments();
 
  private:
   bool has_table(const std::string& name) const {
@@ -267,6 +268,40 @@ void BookKeeping::check_ledger() {
                  file_.text("select count(*) from ledger_entries") + " entries");
 }
 
+/// The carrier's book against ours: whoever was shipped to has one booking there, and nobody else has any.
+void BookKeeping::check_shipments() {
+  if (!stage_.has_carriersim() || !has_table("shipments")) return;
+  const SqliteFile theirs(stage_.carriersim().database_file());
+  std::map<std::string, std::vector<std::string>> active;  // the carrier's numbers, by our reference
+  for (const auto& row : theirs.rows("select reference, number from bookings where status <> 'S'")) {
+    active[row[0]].push_back(row[1]);
+  }
+  Finding finding;
+  std::size_t shipped = 0;
+  for (const auto& row : file_.rows("select s.reference, s.state, coalesce(s.carrier_ref, ''), s.order_id, "
+                                    "o.status from shipments s left join orders o on o.id = s.order_id")) {
+    const std::vector<std::string> found = active[row[0]];
+    active.erase(row[0]);
+    const std::string order = row[3] + " is " + row[4];
+    const bool collected = row[1] == "collected";
+    const bool goes = row[4] == "shipped" && !collected;
+    shipped += goes ? 1 : 0;
+    if (found.size() != (goes ? 1U : 0U)) {
+      finding.fault(order + ", and the carrier has " + std::to_string(found.size()) + " bookings of it");
+    } else if (goes && (row[1] != "booked" || std::stoll(row[2]) != std::stoll(found[0]))) {
+      finding.fault(order + ", its shipment is " + row[1] + " as " + row[2] + ", the carrier has " +
+                    found[0]);
+    }
+    if (row[1] == "unknown") finding.fault(order + ", and whether it is booked is unknown");
+  }
+  for (const auto& [reference, numbers] : active) finding.fault("the carrier has a booking of " + reference);
+  if (!options_.may_park) {
+    finding.report(
+        stage_, "one booking for each order that is shipped, none for any other",
+        std::to_string(shipped) + " of " + theirs.text("select count(*) from bookings") + " bookings stand");
+  }
+}
+
 /// Whether nothing is left to do. Read beside the running programs.
 bool settled(Stage& stage) {
   try {
@@ -294,6 +329,7 @@ void check_books(Stage& stage, CheckBooksOptions options) {
   if (!stage.has_shop()) return;
   Shop& shop = stage.shop();
   if (stage.has_paysim() && !stage.paysim().running()) stage.paysim().start();
+  if (stage.has_carriersim() && !stage.carriersim().running()) stage.carriersim().start();
   if (!shop.server().running()) shop.server().start();
   const auto begun = std::chrono::steady_clock::now();
   const bool done = stage.wait_until(options.settle_within, [&] {
@@ -306,6 +342,7 @@ void check_books(Stage& stage, CheckBooksOptions options) {
     stage.check("the server ended well", false, "exit code " + std::to_string(ended.code));
   }
   if (stage.has_paysim()) stage.paysim().stop();
+  if (stage.has_carriersim()) stage.carriersim().stop();
 
   BookKeeping books(stage, options);
   books.check_orders();
@@ -313,6 +350,7 @@ void check_books(Stage& stage, CheckBooksOptions options) {
   books.check_receipts();
   books.check_sagas();
   books.check_payments();
+  books.check_shipments();
 }
 
 }  // namespace holdfast::drills

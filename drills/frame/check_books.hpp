@@ -14,8 +14,8 @@
 namespace holdfast::drills {
 
 struct CheckBooksOptions {
-  bool may_park = false;                   ///< sagas may wait for a person
-  std::chrono::seconds settle_within{60};  ///< for events, sagas and payments to come to an end
+  bool may_park = false;                    ///< sagas may wait for a person
+  std::chrono::seconds settle_within{120};  ///< for events, sagas and payments to come to an end
 };
 
 void check_books(Stage& stage, CheckBooksOptions options = {});

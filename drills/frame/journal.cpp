@@ -10,7 +10,13 @@ std::string OrderRequest::body() const {
     if (text.back() != '[') text += ',';
     text += R"({"sku":")" + sku + R"(","quantity":)" + std::to_string(quantity) + "}";
   }
-  return text + "]}";
+  text += ']';
+  if (!payment_method.empty()) text += R"(,"paymentMethod":")" + payment_method + '"';
+  if (delivered) {
+    text += R"(,"shippingAddress":{"name":"Ann Example","line1":"1 High Street","city":"Anytown",)"
+            R"("region":"Kent","postalCode":"TN1 1AA","country":"GB"})";
+  }
+  return text + "}";
 }
 
 void Journal::asked(const OrderRequest& request) {
@@ -30,7 +36,10 @@ void Journal::cancellation_asked(const std::string& customer) {
 
 void Journal::cancellation_told(const std::string& customer, int status, const std::string& body) {
   const std::lock_guard lock(mutex_);
-  agree(customer, entries_.at(customer).cancelled, status, body);
+  std::optional<Told>& before = entries_.at(customer).cancelled;
+  // A refusal names its own request, so a second one has another text.
+  if (before && before->status == status && status >= 400) return;
+  agree(customer, before, status, body);
 }
 
 void Journal::fault(std::string what) {

@@ -20,6 +20,8 @@ namespace holdfast::drills {
 struct OrderRequest {
   std::string customer;                       ///< and the idempotency key
   std::map<std::string, std::int64_t> lines;  ///< pieces by sku
+  std::string payment_method = {};            ///< empty: what the shop takes unless told
+  bool delivered = false;                     ///< it has an address to go to; else it is collected
 
   std::string body() const;
 };

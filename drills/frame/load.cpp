@@ -65,7 +65,8 @@ NextRequest orders(std::string name, const Shop& shop) {
   return [name = std::move(name), skus = shop.skus()](std::uint64_t number) {
     return LoadRequest{.target = "/v1/orders",
                        .order = OrderRequest{.customer = name + "-" + std::to_string(number),
-                                             .lines = {{skus[number % skus.size()], 1}}}};
+                                             .lines = {{skus[number % skus.size()], 1}},
+                                             .delivered = number % 2 == 0}};
   };
 }
 

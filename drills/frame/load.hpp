@@ -30,7 +30,7 @@ struct LoadRequest {
 /// What to ask for next; the number counts from 0.
 using NextRequest = std::function<LoadRequest(std::uint64_t number)>;
 
-/// Orders of one piece, each of a customer of its own, named `name`-<number>.
+/// Orders of one piece, each of a customer of its own, named `name`-<number>. Every second one is delivered.
 NextRequest orders(std::string name, const Shop& shop);
 /// Product pages.
 NextRequest browsing(const Shop& shop);

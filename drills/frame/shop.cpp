@@ -24,7 +24,8 @@ ServerProcessOptions server_options(const ShopOptions& options, const fs::path& 
   server.environment = {{"HOLDFAST_RATE_LIMIT_ENABLED", "false"},
                         {"HOLDFAST_HTTP_ACCESS_LOG", "false"},
                         {"HOLDFAST_NOTIFICATIONS_MAILDIR", maildir.string()},
-                        {"HOLDFAST_MESSAGING_LEASE", options.lease}};
+                        {"HOLDFAST_MESSAGING_LEASE", options.lease},
+                        {"HOLDFAST_SAGA_LEASE", options.lease}};
   for (const auto& [name, value] : options.environment) server.environment[name] = value;
   server.folder = options.folder;
   server.belongings = options.belongings;

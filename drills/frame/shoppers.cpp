@@ -53,6 +53,7 @@ class Shoppers::Shopper {
       request.lines[skus[random_() % skus.size()]] = static_cast<std::int64_t>(1 + random_() % 5);
     }
     if (one_in(10)) request.lines[Shop::kScarceSku] = 1;
+    if (all_.options_.vary) all_.options_.vary(request, random_());
     return request;
   }
 
@@ -63,6 +64,9 @@ class Shoppers::Shopper {
     all_.journal_.told(request.customer, answer.status, answer.body);
     if (answer.status != 201 || !one_in(8)) return;
     const std::string order = order_id(answer.body);
+    if (const auto within = all_.options_.cancels_within.count(); within > 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(random_() % static_cast<std::uint64_t>(within)));
+    }
     all_.journal_.cancellation_asked(request.customer);
     if (one_in(4)) all_.offer_again({.request = request, .order = order});
     cancel(request, order);
@@ -81,6 +85,8 @@ class Shoppers::Shopper {
         const std::lock_guard lock(all_.mutex_);
         return all_.lives_;
       }();
+      if (life != connected_in_) http_.close();  // what is left of a former one
+      connected_in_ = life;
       try {
         HttpAnswer answer = send();
         if (!is_for_later(answer)) return answer;
@@ -98,6 +104,7 @@ class Shoppers::Shopper {
   const std::string prefix_;
   HttpConnection http_;
   std::uint64_t invented_ = 0;
+  std::uint64_t connected_in_ = 0;
 };
 
 Shoppers::Shoppers(Shop& shop, Journal& journal, ShoppersOptions options)

@@ -27,8 +27,11 @@ namespace holdfast::drills {
 struct ShoppersOptions {
   std::uint64_t seed = 0;
   int threads = 16;
-  std::string name = "c";                 ///< begins every customer's name: unique within a journal
-  std::chrono::microseconds pause{2000};  ///< of each after each request
+  std::string name = "c";                       ///< begins every customer's name: unique within a journal
+  std::chrono::microseconds pause{2000};        ///< of each after each request
+  std::chrono::milliseconds cancels_within{0};  ///< of the order; at a random moment
+  /// Makes orders differ in more than their lines: how they are paid, where they go.
+  std::function<void(OrderRequest& request, std::uint64_t chance)> vary = {};
 };
 
 class Shoppers {

@@ -33,6 +33,7 @@ Stage::Stage(std::string drill, StageOptions options)
 Stage::~Stage() {
   shop_.reset();
   paysim_.reset();
+  carriersim_.reset();
   std::error_code ignored;
   for (const fs::path& folder : {folder_, mail_folder_}) {
     if (report_.kept.empty()) fs::remove_all(folder, ignored);
@@ -57,19 +58,26 @@ Shop& Stage::open_paid_shop(std::map<std::string, std::string> environment) {
   if (settings.out.find("\npayments:") == std::string::npos) {
     throw NotPossible("this holdfast has no payments: `holdfast config print` does not know them");
   }
-  try {
-    binary("paysim");
-  } catch (const std::runtime_error& missing) {
-    throw NotPossible(missing.what());
+  for (const char* simulator : {"paysim", "carriersim"}) {
+    try {
+      binary(simulator);
+    } catch (const std::runtime_error& missing) {
+      throw NotPossible(missing.what());
+    }
   }
   paysim_ = std::make_unique<PaysimProcess>(
       PaysimOptions{.folder = folder_ / "paysim", .belongings = options_.belongings});
-  say("paysim takes payments on port " + std::to_string(paysim_->port()));
-  environment.try_emplace("HOLDFAST_PAYMENTS_DEFAULT_METHOD", "pm_card_visa");
+  carriersim_ = std::make_unique<CarriersimProcess>(
+      SimulatorOptions{.folder = folder_ / "carriersim", .belongings = options_.belongings});
+  say("paysim takes payments on port " + std::to_string(paysim_->port()) + ", carriersim takes goods on " +
+      std::to_string(carriersim_->port()));
   environment.try_emplace("HOLDFAST_PAYMENTS_PROVIDER", "stripe");
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_URL", paysim_->url());
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_SECRET_KEY", PaysimProcess::kSecretKey);
   environment.try_emplace("HOLDFAST_PAYMENTS_STRIPE_WEBHOOK_SECRET", PaysimProcess::kWebhookSecret);
+  environment.try_emplace("HOLDFAST_PAYMENTS_DEFAULT_METHOD", "pm_card_visa");
+  environment.try_emplace("HOLDFAST_SHIPPING_CARRIER", "legacy");
+  environment.try_emplace("HOLDFAST_SHIPPING_LEGACY_URL", carriersim_->url());
   Shop& shop = open_shop(std::move(environment));
   paysim_->send_webhooks_to(shop.server().url() + "/v1/webhooks/payments");
   return shop;
@@ -123,6 +131,7 @@ bool Stage::check(const std::string& what, bool held, const std::string& evidenc
 Report Stage::finish() {
   shop_.reset();
   paysim_.reset();
+  carriersim_.reset();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_;
   report_.seconds = took.count();
   if (options_.keep && report_.verdict() == Verdict::failed) {

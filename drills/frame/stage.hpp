@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 
+#include "drills/frame/carriersim_process.hpp"
 #include "drills/frame/journal.hpp"
 #include "drills/frame/paysim_process.hpp"
 #include "drills/frame/report.hpp"
@@ -56,8 +57,8 @@ class Stage {
 
   /// The one shop, opened now. Its settings: as the Shop's, `environment` on top.
   Shop& open_shop(std::map<std::string, std::string> environment = {});
-  /// A payment provider, started now, and a shop that charges with it and gets its webhooks. Throws
-  /// NotPossible where one of the two programs can't do that.
+  /// A payment provider and a carrier, started now, and a shop that charges with the one, ships with the
+  /// other, and gets webhooks. Throws NotPossible where one of the programs can't do that.
   Shop& open_paid_shop(std::map<std::string, std::string> environment = {});
   /// Likewise; a shop without payments, and a word on it, where that is not possible.
   Shop& open_paid_shop_where_possible(std::map<std::string, std::string> environment = {});
@@ -65,6 +66,8 @@ class Stage {
   bool has_shop() const noexcept { return shop_ != nullptr; }
   PaysimProcess& paysim() { return *paysim_; }
   bool has_paysim() const noexcept { return paysim_ != nullptr; }
+  CarriersimProcess& carriersim() { return *carriersim_; }
+  bool has_carriersim() const noexcept { return carriersim_ != nullptr; }
   /// A `holdfast worker` beside the server. Its environment is the server's with `environment` on top.
   std::unique_ptr<Process> start_worker(const std::map<std::string, std::string>& environment = {});
   Journal& journal() noexcept { return journal_; }
@@ -92,6 +95,7 @@ class Stage {
   Report report_;
   Journal journal_;
   std::unique_ptr<PaysimProcess> paysim_;
+  std::unique_ptr<CarriersimProcess> carriersim_;
   std::unique_ptr<Shop> shop_;
 };
 
