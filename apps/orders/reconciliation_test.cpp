@@ -7,9 +7,9 @@ namespace holdfast::orders {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::RunningSystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::RunningSystem;
 
 std::string books(RunningSystem& s) { return s.get("/v1/ops/reconciliation").body; }
 

@@ -29,8 +29,8 @@ struct AdmissionSettings {
   bool adaptive = true;
   std::uint32_t min_running = 256;
   std::uint32_t initial_running = 512;
-  std::uint32_t normal_share = 95;
-  std::uint32_t background_share = 50;
+  std::uint32_t normal_share = 25;
+  std::uint32_t background_share = 12;
   std::chrono::milliseconds queue_target = std::chrono::milliseconds(200);
   std::uint32_t max_reports_running = 4;
   std::uint32_t max_reports_waiting = 32;
@@ -47,7 +47,8 @@ struct AdmissionSettings {
             .range(1, 1'000'000)
             .doc("Where the adaptive limit starts."),
         field<&AdmissionSettings::normal_share>().range(1, 100).doc(
-            "Percent of the places that requests other than checkout may take."),
+            "Percent of the places that requests other than checkout may take. Reading gains nothing from "
+            "company, and all that is at work has its turn before a checkout's."),
         field<&AdmissionSettings::background_share>().range(1, 100).doc(
             "Percent of the places for exports and imports; at most normalShare."),
         field<&AdmissionSettings::queue_target>()

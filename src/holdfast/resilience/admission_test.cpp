@@ -71,14 +71,16 @@ TEST(Admission, KeepsItsBoundsAndItsOrderWhateverHappens) {
     switch (random.below(4)) {
       case 0:
       case 1: {
+        const bool has_room = admission.has_room_for(Priority::normal);
         const auto decision = admission.try_enter(now);
         if (running < options.max_running) {
           ASSERT_EQ(decision.verdict, AdmissionVerdict::admitted);
           ++running;
-        } else if (line.size() < options.max_waiting) {
+        } else if (line.empty() || (has_room && line.size() < options.max_waiting)) {
           ASSERT_EQ(decision.verdict, AdmissionVerdict::queued);
           line.push_back(decision.ticket);
         } else {
+          ASSERT_FALSE(has_room);
           ASSERT_EQ(decision.verdict, AdmissionVerdict::refused);
         }
         break;
@@ -106,6 +108,24 @@ TEST(Admission, KeepsItsBoundsAndItsOrderWhateverHappens) {
     ASSERT_EQ(admission.running(), running);
     ASSERT_EQ(admission.waiting(), line.size());
   }
+}
+
+TEST(Admission, WhoWouldWaitTooLongIsRefusedAtOnce) {
+  Admission admission({.max_running = 1, .max_waiting = 1'000, .max_wait = 500ms});
+  Instant now = kStart;
+  ASSERT_EQ(admission.try_enter(now).verdict, AdmissionVerdict::admitted);
+  for (int i = 0; i < 20; ++i) {  // one each 10 ms
+    ASSERT_EQ(admission.try_enter(now).verdict, AdmissionVerdict::queued);
+    now += 10ms;
+    ASSERT_TRUE(admission.leave(now));
+  }
+  int waiting = 0;
+  while (admission.try_enter(now).verdict == AdmissionVerdict::queued) ++waiting;
+  EXPECT_EQ(waiting, 50);
+  EXPECT_FALSE(admission.has_room_for(Priority::normal));
+  EXPECT_TRUE(admission.has_room_for(Priority::critical)) << "those of lower priority are not ahead of it";
+  ASSERT_TRUE(admission.leave(now + 10ms));
+  EXPECT_TRUE(admission.has_room_for(Priority::normal));
 }
 
 TEST(Admission, TheCriticalGoFirst) {
