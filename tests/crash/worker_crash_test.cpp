@@ -58,7 +58,8 @@ class WorkerCrash : public ::testing::Test {
   std::vector<std::string> owners() {
     std::vector<std::string> names;
     const SqliteFile file(shop_.database_file());
-    for (const auto& row : file.rows("select distinct owner from outbox_leases where owner is not null")) {
+    for (const auto& row : file.rows("select distinct owner from outbox_leases where owner is not null and "
+                                     "group_name = 'notifications'")) {
       names.push_back(row[0]);
     }
     return names;
@@ -66,7 +67,8 @@ class WorkerCrash : public ::testing::Test {
 
   std::int64_t buckets_of(const std::string& owner) {
     return SqliteFile(shop_.database_file())
-        .number("select count(*) from outbox_leases where owner = '" + owner + "'");
+        .number("select count(*) from outbox_leases where group_name = 'notifications' and owner = '" +
+                owner + "'");
   }
 
   std::int64_t last_position() {

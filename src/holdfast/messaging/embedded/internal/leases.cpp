@@ -136,7 +136,8 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
 
 bool try_advance(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
   return tx.execute(
-             "update outbox_leases set position = case when position < $4 then $4 else position end "
+             "update outbox_leases set position = case when position < $4 then $4 else position end, "
+             "crashes = case when position < $4 then 0 else crashes end "
              "where group_name = $1 and bucket = $2 and fence = $3",
              lease.group, lease.bucket, lease.fence, position) == 1;
 }

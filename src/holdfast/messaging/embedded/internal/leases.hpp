@@ -29,7 +29,7 @@ struct TakenLease {
   int bucket = 0;
   std::int64_t fence = 0;
   std::int64_t position = 0;
-  /// How many owners in a row ended, or fell silent, before forget_crashes().
+  /// How many owners in a row ended, or fell silent, before anything more of it was recorded.
   std::int64_t crashes = 0;
 };
 
