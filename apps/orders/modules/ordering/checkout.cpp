@@ -27,8 +27,8 @@ struct PaymentNews {
 HOLDFAST_DESCRIBE(PaymentNews, (state))
 
 constexpr std::string_view kPaymentEvent = "payment";
-/// What bounds a recovery: however long a provider was away, those who wait for it come back at random times
-/// between half of this and all of it: of n, not more than n / 30 a second.
+/// After an outage of minutes, those who wait come back at random times between half of this and all of it.
+/// After one of seconds their waits are shorter: what bounds that rush is the limit of the dependency.
 constexpr Duration kBackoffCap = std::chrono::seconds(60);
 
 /// As many attempts as make up about `patience`: a wait is between half of it and all of it.
