@@ -26,6 +26,7 @@ class BadForm : public std::exception {
 
 class Form {
  public:
+  /// Of `body`, which outlives it.
   Form(std::string_view body, std::string_view kind);
 
   /// The value of the next line, which must be that field's.

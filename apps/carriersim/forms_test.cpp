@@ -20,7 +20,8 @@ TEST(CarrierForms, RefuseWhatIsNotTheForm) {
   EXPECT_THROW(Form("FORM=SNDSTO\nAB=1\n", "SNDSTO").text("A"), BadForm);
   EXPECT_THROW(Form("FORM=SNDSTO\nA=1\n", "SNDSTO").end(), BadForm);
   for (const char* number : {"", "-1", "1x", " 1", "11", "99999999999999999999"}) {
-    Form form("FORM=SNDSTO\nN=" + std::string(number) + "\n", "SNDSTO");
+    const std::string body = "FORM=SNDSTO\nN=" + std::string(number) + "\n";
+    Form form(body, "SNDSTO");
     EXPECT_THROW(form.number("N", 10), BadForm) << number;
   }
 }

@@ -21,6 +21,21 @@ inline std::uint64_t resident_bytes() {
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+/// False where a sanitizer keeps what was freed, so that what is resident tells nothing of what is used.
+constexpr bool resident_bytes_tell() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return false;
+#else
+  return true;
+#endif
+#else
+  return true;
+#endif
+}
+
 /// `size` zeros; looks at the memory while it is read.
 class ZeroReader final : public Reader {
  public:
