@@ -138,7 +138,9 @@ TEST_F(FilesStoreTest, StreamsInConstantMemory) {
       most = std::max(most, resident_bytes());
     });
     EXPECT_EQ(got, kSize);
-    if (resident_bytes_tell()) EXPECT_LT(most - std::min(most, before), 16U * 1024 * 1024);
+    if (resident_bytes_tell()) {
+      EXPECT_LT(most - std::min(most, before), 16U * 1024 * 1024);
+    }
     RecordProperty("resident_growth_kib", std::to_string((most - std::min(most, before)) / 1024));
   });
 }
