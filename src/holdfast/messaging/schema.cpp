@@ -103,7 +103,11 @@ std::vector<sql::Migration> migrations() {
           {.version = kFirstMigration + 1,
            .name = "messaging: workers that ended",
            .up_sql = "alter table outbox_leases add column crashes integer not null default 0;",
-           .down_sql = "alter table outbox_leases drop column crashes;"}};
+           .down_sql = "alter table outbox_leases drop column crashes;"},
+          {.version = kFirstMigration + 2,
+           .name = "messaging: retries that ended a worker",
+           .up_sql = "alter table parked_messages add column crashes integer not null default 0;",
+           .down_sql = "alter table parked_messages drop column crashes;"}};
 }
 
 }  // namespace holdfast::messaging

@@ -331,6 +331,99 @@ TEST_P(PoisonThatEndsTheProcess, BecomesADeadLetterAndTheOthersAreHandled) {
   std::printf("%d processes until both poisons were dead letters\n", ended);
 }
 
+/// The `n`th key of the bucket of "bad".
+std::string neighbour(int n) {
+  for (int i = 0;; ++i) {
+    std::string key = "key" + std::to_string(i);
+    if (bucket_of(key) == bucket_of("bad") && n-- == 0) return key;
+  }
+}
+
+/// A process that a message ends whenever it is tried again, while others of its bucket come all the time;
+/// it ends by itself once that message is a dead letter.
+[[noreturn]] void handle_with_traffic(const std::filesystem::path& file, bool transactionally) {
+  SystemClock clock;
+  SystemRandom random;
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  bool done = false;
+  runtime.run([&](const Context& ctx) {
+    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
+              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    const auto handle = [](sql::Transaction& tx, const Message& message) {
+      if (message.payload == "poison") {
+        if (message.attempt > 1) ::raise(SIGKILL);
+        throw Error(ErrorCode::unavailable, "Try it again, please.");
+      }
+      tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
+    };
+    SubscriptionOptions options{.group = "g", .topics = {"orders"}};
+    options.max_attempts = 5;
+    options.backoff = {.base = 200ms, .cap = 200ms, .jitter = resilience::Jitter::none};
+    if (transactionally) {
+      node.broker->subscribe(options, transactional([&](const Context&, sql::Transaction& tx,
+                                                        const Message& message) { handle(tx, message); }));
+    } else {
+      node.broker->subscribe(options, external([&](const Context& own, const Message& message) {
+                               node.db->transact(own, [&](sql::Transaction& tx) { handle(tx, message); });
+                             }));
+    }
+    node.broker->start(ctx);
+    int published = 0;
+    done = eventually(ctx, [&] {
+      publish(ctx, node, neighbour(published++ % 3), "good");
+      return node.db->query_value<std::int64_t>(ctx, "select count(*) from dead_letters") > 0;
+    });
+    node.broker->stop(ctx.with_timeout(5s));
+  });
+  std::exit(done ? 0 : 1);
+}
+
+TEST_P(PoisonThatEndsTheProcess, OnARetryIsCountedThoughItsBucketGoesOn) {
+  const std::filesystem::path file = folder_.path() / "test.db";
+  const auto with_node = [&](const std::function<void(const Context&, Node&)>& body) {
+    runtime::Runtime runtime({.loops = 1}, clock_, random_);
+    runtime.run([&](const Context& ctx) {
+      {
+        Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+        body(ctx, node);
+      }
+      runtime::sleep_for(ctx, 1ms);
+    });
+  };
+  with_node([&](const Context& ctx, Node& node) {
+    sql::Migrator(*node.db, migrations()).up(ctx);
+    node.db->transact(ctx, [](sql::Transaction& tx) {
+      tx.execute_script("create table effects(n integer primary key, key text, payload text)");
+    });
+    publish(ctx, node, "bad", "poison");
+    publish(ctx, node, "bad", "after");
+  });
+  int killed = 0;
+  for (bool done = false; !done;) {
+    const pid_t child = ::fork();
+    if (child == 0) handle_with_traffic(file, GetParam());
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    ASSERT_TRUE(done || WIFSIGNALED(status)) << status;
+    killed += done ? 0 : 1;
+    // Three until it is suspected, one for each attempt from the second on.
+    ASSERT_LE(killed, 3 + 4) << "it ends one process after the other";
+  }
+  with_node([&](const Context& ctx, Node& node) {
+    const auto history =
+        node.db->query_value<std::string>(ctx, "select attempts from dead_letters where key = 'bad'");
+    EXPECT_THAT(history, ::testing::HasSubstr("Try it again, please."));
+    EXPECT_THAT(history, ::testing::HasSubstr("The process ended during this attempt."));
+    using Row = std::tuple<std::int64_t, std::int64_t>;
+    const Row row = node.db->query<Row>(ctx,
+                                        "select (select count(*) from effects where payload = 'good'), "
+                                        "(select count(*) from parked_messages where payload = 'poison')")[0];
+    EXPECT_GT(std::get<0>(row), killed) << "the bucket did go on meanwhile";
+    EXPECT_EQ(std::get<1>(row), 0);
+  });
+}
+
 INSTANTIATE_TEST_SUITE_P(Handlers, PoisonThatEndsTheProcess, ::testing::Bool(),
                          [](const auto& kind) { return kind.param ? "InTransaction" : "Outside"; });
 

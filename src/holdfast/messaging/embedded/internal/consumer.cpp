@@ -11,8 +11,6 @@ namespace holdfast::messaging::embedded {
 namespace {
 
 constexpr std::size_t kReadBatch = 512;  ///< messages a read
-/// So many workers in a row ended over a bucket without progress: is it a message of it that ends them?
-constexpr std::int64_t kSuspectAfter = 3;
 constexpr Duration kCalm = std::chrono::minutes(1);
 
 std::optional<WallTime> earliest(const std::map<std::string, WallTime, std::less<>>& parked) {

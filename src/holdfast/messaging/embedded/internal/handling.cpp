@@ -119,7 +119,12 @@ void Consumer::serve(const Context& ctx, Bucket& bucket) {
   if (worker_.lapsed()) return lose(bucket.lease.bucket);
   if (bucket.suspect(worker_.clock().now())) return serve_suspect(ctx, bucket);
   std::vector<Item> items = take_items(ctx, bucket, options_.batch);
-  if (!items.empty()) handle(ctx, bucket, items);
+  if (items.empty()) return;
+  if (items.front().crashes < kSuspectAfter) return handle(ctx, bucket, items);
+  // It stays parked until it is recorded, so there is nothing to put back where this throws or returns.
+  const runtime::Permit alone(worker_.suspects, ctx, "waiting to handle a suspect message");
+  if (bucket.lost || bucket.releasing || worker_.stopping) return;
+  if (count_attempt(ctx, bucket, items.front())) handle(ctx, bucket, items);
 }
 
 /// Whether a handler ends its process shows only afterwards, when nobody is left to write it down: so it is
@@ -181,6 +186,7 @@ bool Consumer::count_attempt(const Context& ctx, Bucket& bucket, Item& item) {
           if (worker_.abandoned) throw Error(ErrorCode::cancelled, "The worker was abandoned.");
           advance(tx, lease, item.parked ? 0 : item.message.position);
           RecordSettings settings = record_settings();
+          settings.crashes = kSuspectAfter;  // until a worker lives through an attempt
           if (!one_too_many) settings.max_attempts = std::numeric_limits<int>::max();
           return record(tx, lease, {item}, presumed, settings, worker_.wall_now());
         });

@@ -49,7 +49,7 @@ void forget_workers(sql::Transaction& tx, WallTime before) {
     tx.execute("delete from outbox_members where worker not in (select worker from outbox_workers)");
 }
 
-std::size_t release_ended(sql::Transaction& tx, std::string_view worker) {
+std::size_t release_ended(sql::Transaction& tx, std::string_view worker, WallTime now) {
   std::vector<std::string> ended;
   tx.for_each<std::string>(
       "select worker from outbox_workers where worker <> $1",
@@ -60,6 +60,11 @@ std::size_t release_ended(sql::Transaction& tx, std::string_view worker) {
       },
       worker);
   for (const std::string& one : ended) {
+    tx.execute(
+        "update parked_messages set crashes = crashes + 1 where next_attempt_at <= $2 and exists (select 1 "
+        "from outbox_leases l where l.owner = $1 and l.group_name = parked_messages.group_name "
+        "and l.bucket = parked_messages.bucket)",
+        one, now);
     tx.execute("update outbox_leases set crashes = crashes + 1 where owner = $1", one);
     leave(tx, one);
   }
@@ -112,9 +117,10 @@ Shares shares(sql::Queries& queries, std::string_view group, std::string_view wo
 std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group, std::string_view worker,
                                     std::int64_t most, BucketMask except, WallTime now) {
   std::vector<TakenLease> taken;
-  using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t>;
+  BucketMask of_silent = 0;  // whose owner ended, or fell silent, without releasing them
+  using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t, int>;
   tx.for_each<Row>(
-      "select bucket, fence, position, crashes + case when owner is null then 0 else 1 end from "
+      "select bucket, fence, position, crashes, case when owner is null then 0 else 1 end from "
       "outbox_leases where group_name = $1 and (($2 >> bucket) & 1) = 0 "
       "and (owner is null or owner not in (select worker from outbox_workers where expires_at > $3)) "
       "order by bucket limit $4",
@@ -122,13 +128,20 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
         taken.push_back({.bucket = std::get<0>(row),
                          .fence = std::get<1>(row) + 1,
                          .position = std::get<2>(row),
-                         .crashes = std::get<3>(row)});
+                         .crashes = std::get<3>(row) + std::get<4>(row)});
+        if (std::get<4>(row) != 0) of_silent |= mask_of(std::get<0>(row));
       },
       group, static_cast<std::int64_t>(except), now, most);
   for (const TakenLease& lease : taken) {
     tx.execute(
         "update outbox_leases set owner = $3, fence = $4, crashes = $5 where group_name = $1 and bucket = $2",
         group, lease.bucket, worker, lease.fence, lease.crashes);
+  }
+  if (of_silent != 0) {
+    tx.execute(
+        "update parked_messages set crashes = crashes + 1 where group_name = $1 and (($2 >> bucket) & 1) = 1 "
+        "and next_attempt_at <= $3",
+        group, static_cast<std::int64_t>(of_silent), now);
   }
   HOLDFAST_FAULT("messaging.after_take");
   return taken;

@@ -46,6 +46,10 @@ struct Shares {
   std::optional<WallTime> next_expiry;  ///< of another worker that owns buckets of this group
 };
 
+/// So many workers in a row ended over a bucket without progress, or while a parked message was due: is it a
+/// message of it, or this one, that ends them?
+inline constexpr std::int64_t kSuspectAfter = 3;
+
 /// Thrown where a fence is too old: somebody else owns the bucket.
 class FenceRefused : public Error {
  public:
@@ -63,8 +67,9 @@ void forget_workers(sql::Transaction& tx, WallTime before);
 /// `worker` has served the group for long enough that its messages can't be what ends workers.
 void forget_crashes(sql::Transaction& tx, std::string_view group, std::string_view worker);
 /// Releases what the others own whose processes are known to have ended: nobody waits for their leases to
-/// expire. How many there were.
-std::size_t release_ended(sql::Transaction& tx, std::string_view worker);
+/// expire. How many there were. Their buckets, and the parked messages that were due in them, are counted as
+/// possible reasons.
+std::size_t release_ended(sql::Transaction& tx, std::string_view worker, WallTime now);
 /// Releases what `worker` owns according to the database but does not serve: what it lost hold of while it
 /// could not reach the database. `serving` are the buckets it does serve.
 void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,

@@ -26,7 +26,7 @@ void Membership::join(const Context& ctx) {
   const Instant now = worker_.clock().now();
   worker_.database.transact(ctx, "join subscription groups", [&](sql::Transaction& tx) {
     heartbeat(tx, worker_.name, expiry());
-    release_ended(tx, worker_.name);
+    release_ended(tx, worker_.name, worker_.wall_now());
     for (const auto& consumer : consumers_)
       join_group(tx, consumer->options(), worker_.name, worker_.wall_now());
   });
@@ -84,7 +84,7 @@ void Membership::beat(const Context& ctx) {
   const auto held = worker_.database.transact(
       ctx.with_timeout(worker_.options.heartbeat), "heartbeat", [&](sql::Transaction& tx) {
         heartbeat(tx, worker_.name, expiry());
-        release_ended(tx, worker_.name);
+        release_ended(tx, worker_.name, worker_.wall_now());
         forget_workers(tx,
                        worker_.wall_now() - std::chrono::ceil<std::chrono::microseconds>(kForgottenAfter));
         for (std::size_t i = 0; i < consumers_.size(); ++i) {

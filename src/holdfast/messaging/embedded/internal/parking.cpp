@@ -32,15 +32,15 @@ std::string with_attempt(const std::string& history, WallTime at, std::string_vi
 }
 
 void park(sql::Transaction& tx, const Lease& lease, const Message& message, int attempts,
-          const std::string& history, WallTime due) {
+          const std::string& history, WallTime due, std::int64_t crashes) {
   tx.execute(
       "insert into parked_messages(group_name, bucket, key, position, id, topic, type, version, headers, "
       "payload, "
-      "occurred_at, attempts, history, next_attempt_at, adopted) "
-      "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1)",
+      "occurred_at, attempts, history, next_attempt_at, adopted, crashes) "
+      "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15)",
       lease.group, lease.bucket, message.key, message.position, message.id, message.topic, message.type,
       message.version, headers_json(message.headers), message.payload, message.occurred_at, attempts, history,
-      due);
+      due, crashes);
 }
 
 void unpark(sql::Transaction& tx, const Lease& lease, const Message& message) {
@@ -77,14 +77,15 @@ void record_failure(sql::Transaction& tx, const Lease& lease, const Item& item, 
       settings.backoff, static_cast<std::uint32_t>(message.attempt - 1), *settings.random);
   const WallTime due = now + std::chrono::ceil<std::chrono::microseconds>(wait);
   if (!item.parked) {
-    park(tx, lease, message, message.attempt, history, due);
+    park(tx, lease, message, message.attempt, history, due, settings.crashes);
     ++recorded.parked;
     return;
   }
   tx.execute(
-      "update parked_messages set attempts = $5, history = $6, next_attempt_at = $7, adopted = 1 "
-      "where group_name = $1 and bucket = $2 and key = $3 and position = $4",
-      lease.group, lease.bucket, message.key, message.position, message.attempt, history, due);
+      "update parked_messages set attempts = $5, history = $6, next_attempt_at = $7, adopted = 1, "
+      "crashes = $8 where group_name = $1 and bucket = $2 and key = $3 and position = $4",
+      lease.group, lease.bucket, message.key, message.position, message.attempt, history, due,
+      settings.crashes);
 }
 
 }  // namespace
@@ -92,15 +93,15 @@ void record_failure(sql::Transaction& tx, const Lease& lease, const Item& item, 
 std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std::string_view key,
                                  WallTime& due) {
   using Row = std::tuple<std::int64_t, std::string, std::string, std::string, std::int32_t, std::string,
-                         std::string, WallTime, int, std::string, WallTime>;
+                         std::string, WallTime, int, std::string, WallTime, std::int64_t>;
   auto row = queries.query_one<Row>(
       "select position, id, topic, type, version, headers, payload, occurred_at, attempts, history, "
-      "next_attempt_at from parked_messages where group_name = $1 and bucket = $2 and key = $3 "
+      "next_attempt_at, crashes from parked_messages where group_name = $1 and bucket = $2 and key = $3 "
       "order by position limit 1",
       lease.group, lease.bucket, key);
   if (!row) return std::nullopt;
   auto& [position, id, topic, type, version, headers, payload, occurred_at, attempts, history,
-         next_attempt_at] = *row;
+         next_attempt_at, crashes] = *row;
   due = next_attempt_at;
   return Item{.message = {.id = std::move(id),
                           .topic = std::move(topic),
@@ -114,7 +115,8 @@ std::optional<Item> first_parked(sql::Queries& queries, const Lease& lease, std:
                           .attempt = attempts + 1,
                           .group = std::string(lease.group)},
               .parked = true,
-              .history = std::move(history)};
+              .history = std::move(history),
+              .crashes = crashes};
 }
 
 std::vector<ParkedKey> parked_keys(sql::Queries& queries, std::string_view group, BucketMask mask) {
@@ -171,7 +173,7 @@ Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item
         --recorded.parked;
         break;
       case Outcome::behind:
-        park(tx, lease, item.message, 0, "[]", WallTime());
+        park(tx, lease, item.message, 0, "[]", WallTime(), 0);
         ++recorded.parked;
         break;
       case Outcome::failed: record_failure(tx, lease, item, results[i].error, settings, now, recorded); break;

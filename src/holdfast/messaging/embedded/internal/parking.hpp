@@ -21,6 +21,9 @@ struct Item {
   Message message;
   bool parked = false;         ///< comes from parked_messages, not from the log
   std::string history = "[]";  ///< failed attempts so far: [{"at": …, "error": …}]
+  /// How many workers ended while it was parked and due, since one lived through an attempt of it. It says
+  /// what the bucket's count can't: that one begins anew with whatever else of the bucket gets done.
+  std::int64_t crashes = 0;
 };
 
 enum class Outcome : std::uint8_t {
@@ -58,6 +61,7 @@ struct Recorded {
 
 struct RecordSettings {
   int max_attempts = 1;
+  std::int64_t crashes = 0;  ///< of a message whose failure is recorded: one that is only presumed keeps them
   resilience::BackoffOptions backoff;
   Random* random = nullptr;
   IdGenerator* ids = nullptr;  ///< of dead letters
