@@ -26,6 +26,7 @@ constexpr const char* kList = "select " HOLDFAST_SAGA_SUMMARY HOLDFAST_SAGA_FILT
 constexpr const char* kListLive =
     "select " HOLDFAST_SAGA_SUMMARY HOLDFAST_SAGA_FILTER "and due_at is not null " HOLDFAST_SAGA_ORDER;
 constexpr const char* kById = "select " HOLDFAST_SAGA_SUMMARY " from sagas where id = $1";
+constexpr const char* kIds = "select id" HOLDFAST_SAGA_FILTER HOLDFAST_SAGA_ORDER;
 
 #undef HOLDFAST_SAGA_SUMMARY
 #undef HOLDFAST_SAGA_FILTER
@@ -38,6 +39,32 @@ bool live(Status status) noexcept {
 SagaSummary shown(SagaSummary saga) {
   if (saga.next_at && *saga.next_at >= internal::kFarFuture) saga.next_at.reset();
   return saga;
+}
+
+/// A saga whose row this release can't read, for the reason `why`.
+SagaSummary unreadable(sql::Snapshot& snapshot, std::string_view id, const std::exception& why) {
+  SagaSummary saga{.id = std::string(id), .status = Status::unreadable};
+  using Text = std::optional<std::string>;
+  const auto text = snapshot.query_one<std::tuple<Text, Text, Text>>(
+      "select cast(definition as text), cast(key as text), cast(step_name as text) from sagas where id = $1",
+      id);
+  if (text) {
+    saga.definition = std::get<0>(*text).value_or("");
+    saga.key = std::get<1>(*text).value_or("");
+    saga.step = std::get<2>(*text).value_or("");
+  }
+  saga.error = std::string("Its row can't be read by this release: ") + why.what();
+  return saga;
+}
+
+std::optional<SagaSummary> read_summary(sql::Snapshot& snapshot, std::string_view id) {
+  try {
+    return snapshot.query_one<SagaSummary>(kById, id);
+  } catch (const sql::DatabaseError&) {
+    throw;
+  } catch (const Error& error) {
+    return unreadable(snapshot, id, error);
+  }
 }
 
 /// See internal::Line.
@@ -60,9 +87,13 @@ HistoryLine read_line(const JsonValue& line) {
 
 std::vector<HistoryLine> read_history(std::string text, const SagaSummary& saga) {
   if (!text.empty()) text.pop_back();  // the last comma
-  const JsonDocument document = JsonDocument::parse("[" + text + "]", {.max_bytes = 16 * 1024 * 1024});
   std::vector<HistoryLine> lines{{.at = saga.started_at, .step = {}, .what = "started", .error = {}}};
-  for (const JsonValue& line : document.root().items()) lines.push_back(read_line(line));
+  try {
+    const JsonDocument document = JsonDocument::parse("[" + text + "]", {.max_bytes = 16 * 1024 * 1024});
+    for (const JsonValue& line : document.root().items()) lines.push_back(read_line(line));
+  } catch (const Error& error) {
+    lines.push_back({.at = saga.updated_at, .step = {}, .what = "unreadable", .error = error.what()});
+  }
   const bool by_itself = saga.status == Status::completed || saga.status == Status::compensated;
   if (by_itself && saga.finished_at)
     lines.push_back(
@@ -113,10 +144,23 @@ std::vector<StepLine> step_table(const std::vector<std::string>& names, const Sa
 
 struct Rest {
   std::string history;
-  JsonText state;
+  std::string state;
   std::string traceparent;
 };
 HOLDFAST_DESCRIBE(Rest, (history, state, traceparent))
+constexpr const char* kRest =
+    "select cast(history as text) as history, cast(state as text) as state, "
+    "coalesce(cast(traceparent as text), '') as traceparent from sagas where id = $1";
+
+/// The state as it is, or as a JSON string where it is no JSON: what is wrong with it has to be seen.
+JsonText shown_state(const std::string& text) {
+  try {
+    static_cast<void>(JsonDocument::parse(text, {.max_bytes = 16 * 1024 * 1024}));
+    return JsonText::trusted(text);
+  } catch (const Error&) {
+    return JsonText::trusted(to_json(text));
+  }
+}
 
 void append_person(std::string& lines, WallTime now, std::string_view what, std::string_view note) {
   internal::append_line(lines, now, {.what = what, .error = note});
@@ -133,23 +177,43 @@ void append_person(std::string& lines, WallTime now, std::string_view what, std:
 std::vector<SagaSummary> Records::list(const Context& ctx, const SagaFilter& filter, std::string_view before,
                                        std::size_t limit) {
   const bool few = filter.unfinished || (filter.status && live(*filter.status));
-  auto found =
-      database_.query<SagaSummary>(ctx, few ? kListLive : kList, filter.status, filter.definition, filter.key,
-                                   filter.reason, filter.unfinished, before, std::min(limit, kMaxPage));
+  const std::size_t most = std::min(limit, kMaxPage);
+  std::vector<SagaSummary> found;
+  try {
+    found = database_.query<SagaSummary>(ctx, few ? kListLive : kList, filter.status, filter.definition,
+                                         filter.key, filter.reason, filter.unfinished, before, most);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::internal) throw;
+    found = list_one_by_one(ctx, filter, before, most);
+  }
   for (SagaSummary& saga : found) saga = shown(std::move(saga));
   return found;
 }
 
+/// One row that can't be read fails the query of them all: each by itself then.
+std::vector<SagaSummary> Records::list_one_by_one(const Context& ctx, const SagaFilter& filter,
+                                                  std::string_view before, std::size_t most) {
+  return database_.read(ctx, [&](sql::Snapshot& snapshot) {
+    std::vector<SagaSummary> found;
+    for (const std::string& id :
+         snapshot.query<std::string>(kIds, filter.status, filter.definition, filter.key, filter.reason,
+                                     filter.unfinished, before, most)) {
+      if (auto saga = read_summary(snapshot, id)) found.push_back(std::move(*saga));
+    }
+    return found;
+  });
+}
+
 std::optional<SagaDetails> Records::find(const Context& ctx, std::string_view id) {
   return database_.read(ctx, [&](sql::Snapshot& snapshot) -> std::optional<SagaDetails> {
-    auto summary = snapshot.query_one<SagaSummary>(kById, id);
+    auto summary = read_summary(snapshot, id);
     if (!summary) return std::nullopt;
-    auto rest = snapshot.query_one<Rest>("select history, state, traceparent from sagas where id = $1", id);
+    auto rest = snapshot.query_one<Rest>(kRest, id);
     auto history = read_history(std::move(rest->history), *summary);
     SagaDetails details{.saga = shown(std::move(*summary)),
                         .steps = {},
                         .history = std::move(history),
-                        .state = std::move(rest->state),
+                        .state = shown_state(rest->state),
                         .trace_id = {}};
     if (const auto trace = observe::parse_traceparent(rest->traceparent))
       details.trace_id = trace->trace_id_hex();

@@ -28,8 +28,10 @@ enum class Status : std::uint8_t {
   compensated,   ///< all that was done is undone
   parked,        ///< it needs a person: retry() or abandon()
   abandoned,     ///< a person ended it where it stood
+  unreadable,    ///< only ever shown: this release can't read its row; `error` says what of it
 };
-HOLDFAST_DESCRIBE_ENUM(Status, running, waiting, compensating, completed, compensated, parked, abandoned)
+HOLDFAST_DESCRIBE_ENUM(Status, running, waiting, compensating, completed, compensated, parked, abandoned,
+                       unreadable)
 
 struct SagaSummary {
   std::string id;  ///< "sag_…", ascending with started_at
@@ -101,7 +103,8 @@ class Records {
   explicit Records(sql::Database& database, runtime::Signal* changed = nullptr)
       : database_(database), changed_(changed) {}
 
-  /// Newest first, those before the id `before` (empty: from the newest); at most min(limit, kMaxPage).
+  /// Newest first, those before the id `before` (empty: from the newest); at most min(limit, kMaxPage). A row
+  /// that can't be read is among them as Status::unreadable, with what there is of it.
   std::vector<SagaSummary> list(const Context& ctx, const SagaFilter& filter = {},
                                 std::string_view before = {}, std::size_t limit = 100);
   std::optional<SagaDetails> find(const Context& ctx, std::string_view id);
@@ -116,6 +119,9 @@ class Records {
   void abandon(const Context& ctx, std::string_view id, std::string_view reason);
 
  private:
+  std::vector<SagaSummary> list_one_by_one(const Context& ctx, const SagaFilter& filter,
+                                           std::string_view before, std::size_t most);
+
   sql::Database& database_;
   runtime::Signal* changed_;
 };

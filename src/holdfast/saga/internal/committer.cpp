@@ -73,6 +73,9 @@ void Committer::commit(const Context& ctx, const std::vector<Recording*>& batch)
   } catch (const std::exception& error) {
     failure = error.what();
     desk_.store_failures.add();
+  } catch (...) {
+    failure = "an exception that is no std::exception";
+    desk_.store_failures.add();
   }
   for (Recording* one : batch) {
     one->result = Recording::Result::store_failed;

@@ -51,10 +51,23 @@ void Runner::run() noexcept {
     }
     if (!saga_.at.ended()) desk_.note_due(*saga_.at.due_at);
   } catch (const Died&) {
-  } catch (const std::exception& error) {
-    if (!ctx_.cancelled())
-      desk_.logger.error(ctx_, "a saga's run ended with an error; it is taken up again",
-                         {{"sagaId", saga_.id}, {"error", error.what()}});
+  } catch (const std::bad_alloc&) {
+    desk_.logger.error(ctx_, "no memory to carry a saga on; it is taken up again", {{"sagaId", saga_.id}});
+  } catch (...) {
+    if (!ctx_.cancelled()) give_up(outcome_of_exception(false).error);
+  }
+}
+
+void Runner::give_up(const std::string& why) noexcept {
+  try {
+    Progress next = parked(saga_.at, "It could not be carried on: " + why);
+    if (acted_ && !next.undoing()) next.may_have_happened = true;
+    turn(std::move(next));
+  } catch (const Died&) {
+  } catch (...) {
+    desk_.logger.error(
+        ctx_, "a saga's run ended with an error; it is taken up again",
+        {{"sagaId", saga_.id}, {"error", why}, {"thenError", outcome_of_exception(false).error}});
   }
 }
 
@@ -133,6 +146,7 @@ bool Runner::run_outside(const detail::Outside& act) {
   Outcome outcome;
   desk_.pass(sites().before_act);
   const Instant began = desk_.clock().now();
+  acted_ = true;
   try {
     act(ctx_.with_timeout(planned().options.timeout), given);
   } catch (const Died&) {
@@ -397,6 +411,7 @@ bool Runner::record(Recording& recording) {
                       {{"sagaId", saga_.id}, {"error", recording.store_error}});
     runtime::sleep_for(ctx_, pause);
   }
+  acted_ = false;
   desk_.pass(site);
   if (saga_.at.undoing()) return true;
   for (std::size_t i = from + 1; i < static_cast<std::size_t>(saga_.at.step); ++i) {

@@ -25,6 +25,8 @@ class Runner {
   bool announce();
   bool cancel();
   bool park(const std::string& why);
+  /// What is around the acts threw (a condition, the writing of a state), which trying again won't change.
+  void give_up(const std::string& why) noexcept;
   bool turn(Progress next);
   bool run_outside(const detail::Outside& act);
   bool cut_short();
@@ -57,6 +59,7 @@ class Runner {
   Instance& saga_;
   const PlanMetrics& metrics_;
   const Context ctx_;
+  bool acted_ = false;  ///< outside, and what came of it isn't recorded yet
 };
 
 }  // namespace holdfast::saga::internal

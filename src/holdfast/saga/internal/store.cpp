@@ -155,6 +155,10 @@ std::optional<Instance> load(sql::Queries& queries, std::string_view id, const F
   if (!row || !row->due_at) return std::nullopt;
   auto plan = find(row->definition, row->version);
   if (!plan) return std::nullopt;
+  if (row->step < 0 || row->step >= static_cast<int>(plan->steps.size())) {
+    throw Error(ErrorCode::internal, "It is at step " + std::to_string(row->step) + " of " +
+                                         std::to_string(plan->steps.size()) + ", counted from zero.");
+  }
   return Instance{.id = std::move(row->id),
                   .key = std::move(row->key).value_or(""),
                   .plan = std::move(plan),
@@ -181,6 +185,18 @@ std::optional<Instance> load(sql::Queries& queries, std::string_view id, const F
                   .history_bytes = row->history_bytes};
 }
 
+bool park_unreadable(sql::Transaction& tx, std::string_view id, int bucket, std::int64_t fence,
+                     std::string_view error, WallTime now) {
+  std::string history;
+  append_line(history, now, {.what = "parked", .error = error});
+  return tx.execute(
+             "update sagas set status = $2, error = $3, due_at = $4, updated_at = $5, revision = revision + "
+             "1, "
+             "history = history || $6 where id = $1 and due_at is not null "
+             "and exists (select 1 from saga_leases where bucket = $7 and fence = $8)",
+             id, Status::parked, error, kFarFuture, now, history, bucket, fence) == 1;
+}
+
 std::optional<Signalled> first_signal(sql::Queries& queries, std::string_view id, std::string_view event) {
   auto row = queries.query_one<std::tuple<std::int64_t, std::string>>(
       "select position, payload from saga_signals where saga_id = $1 and event = $2 order by position limit "
@@ -200,13 +216,13 @@ void make_due(sql::Transaction& tx, std::string_view id, WallTime now) {
 
 Census census(sql::Queries& queries, const FindPlan& find) {
   Census found;
-  using Group = std::tuple<std::string, int, Status, std::int64_t, WallTime>;
+  using Group = std::tuple<std::string, int, std::string, std::int64_t, WallTime>;
   queries.for_each<Group>(
       "select definition, version, status, count(*), min(started_at) from sagas where due_at is not null "
       "group by definition, version, status",
       [&](Group&& group) {
         const auto& [definition, version, status, count, oldest] = group;
-        if (status == Status::parked) {
+        if (status == enum_name(Status::parked)) {
           found.parked += count;
         } else if (!find(definition, version)) {
           found.orphaned += count;

@@ -50,8 +50,12 @@ std::string due_statement(const std::vector<std::string>& plans);
 /// Finds the plan of a definition and version; null where none is known.
 using FindPlan = std::function<std::shared_ptr<const detail::Plan>(const std::string&, int)>;
 
-/// The row as an Instance without a fence; nothing where it is gone, has ended, or has no known plan.
+/// The row as an Instance without a fence; nothing where it is gone, has ended, or has no known plan. Throws
+/// Error(internal), which is no sql::DatabaseError, where a value of it can't be read or makes no sense.
 std::optional<Instance> load(sql::Queries& queries, std::string_view id, const FindPlan& find);
+/// Parks a saga that load() threw over, unless its bucket is another's by now; false then.
+bool park_unreadable(sql::Transaction& tx, std::string_view id, int bucket, std::int64_t fence,
+                     std::string_view error, WallTime now);
 
 struct Signalled {
   std::int64_t position = 0;

@@ -331,11 +331,18 @@ void Worker::take_up(const Context& ctx, const std::vector<Named>& sagas) {
       if (entered.place) places.emplace_back(&sagas[i], std::move(*entered.place));
     }
     std::vector<std::shared_ptr<Instance>> loaded(places.size());
+    std::vector<std::string> unreadable(places.size());
     try {
       desk_.database.read(ctx, [&](sql::Snapshot& snapshot) {
         for (std::size_t i = 0; i < places.size(); ++i) {
-          if (auto saga = load(snapshot, places[i].first->id, find))
-            loaded[i] = std::make_shared<Instance>(std::move(*saga));
+          try {
+            if (auto saga = load(snapshot, places[i].first->id, find))
+              loaded[i] = std::make_shared<Instance>(std::move(*saga));
+          } catch (const sql::DatabaseError&) {
+            throw;
+          } catch (const Error& error) {
+            unreadable[i] = error.what();
+          }
         }
       });
     } catch (const Error&) {
@@ -350,10 +357,30 @@ void Worker::take_up(const Context& ctx, const std::vector<Named>& sagas) {
         give(loaded[i], place, shard);
         shards_[shard]->wake();
       } else {
+        if (!unreadable[i].empty())
+          park_unreadable(ctx, named->id, named->bucket, place.fence, unreadable[i]);
         desk_.leave(named->id, named->bucket, place.fence);
       }
     }
     runtime::yield();
+  }
+}
+
+/// It would be found, and not be readable, at each look: a person has to see to it, and the others go on.
+void Worker::park_unreadable(const Context& ctx, const std::string& id, int bucket, std::int64_t fence,
+                             const std::string& error) {
+  try {
+    const bool parked = desk_.database.transact(
+        ctx.with_timeout(desk_.options.lease), "park a saga that can't be read", [&](sql::Transaction& tx) {
+          return internal::park_unreadable(
+              tx, id, bucket, fence, "Its row can't be read by this release: " + error, desk_.wall_now());
+        });
+    if (parked)
+      desk_.logger.error(ctx, "a saga is parked, since its row can't be read: it needs a person",
+                         {{"sagaId", id}, {"error", error}});
+  } catch (const Error& failure) {
+    desk_.logger.warn(ctx, "a saga whose row can't be read could not be parked; it is tried again",
+                      {{"sagaId", id}, {"error", failure.what()}});
   }
 }
 

@@ -43,6 +43,8 @@ class Worker {
   bool look_once(const Context& ctx);
   void look_at_woken(const Context& ctx);
   void take_up(const Context& ctx, const std::vector<Named>& sagas);
+  void park_unreadable(const Context& ctx, const std::string& id, int bucket, std::int64_t fence,
+                       const std::string& error);
   void give(const std::shared_ptr<Instance>& saga, const Roster::Place& place, std::size_t shard);
   void sweep_now_and_then(const Context& ctx);
   void wait_until_ended(const Context& ctx);
