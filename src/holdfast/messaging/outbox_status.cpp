@@ -5,15 +5,17 @@
 #include "holdfast/base/error.hpp"
 #include "holdfast/base/reflect.hpp"
 #include "holdfast/messaging/message.hpp"
+#include "holdfast/messaging/subscription.hpp"
 
 namespace holdfast::messaging {
 namespace {
 
 // Topics are checked names, so quoting them is enough.
-std::string literals(const std::vector<std::string>& topics) {
+std::string of_topics(const std::vector<std::string>& topics) {
+  if (topics.size() == 1 && topics.front() == kEveryTopic) return {};
   std::string list;
   for (const std::string& topic : topics) list += (list.empty() ? "'" : ", '") + topic + "'";
-  return list;
+  return "and o.topic in (" + list + ")";
 }
 
 GroupStatus status_of(sql::Snapshot& snapshot, std::string group, const std::string& topics, WallTime now) {
@@ -23,8 +25,8 @@ GroupStatus status_of(sql::Snapshot& snapshot, std::string group, const std::str
       "select count(*), min(o.occurred_at) from outbox o join outbox_leases l on l.group_name = $1 and "
       "l.bucket = o.bucket where o.position > l.position and o.position > (select min(position) from "
       "outbox_leases "
-      "where group_name = $1) and o.topic in (" +
-          literals(status.topics) + ")",
+      "where group_name = $1) " +
+          of_topics(status.topics),
       status.group);
   if (lag) std::tie(status.lag, status.oldest_unhandled) = *lag;
   status.parked = snapshot.query_value<std::int64_t>(

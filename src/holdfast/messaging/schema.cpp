@@ -107,7 +107,11 @@ std::vector<sql::Migration> migrations() {
           {.version = kFirstMigration + 2,
            .name = "messaging: retries that ended a worker",
            .up_sql = "alter table parked_messages add column crashes integer not null default 0;",
-           .down_sql = "alter table parked_messages drop column crashes;"}};
+           .down_sql = "alter table parked_messages drop column crashes;"},
+          {.version = kFirstMigration + 3,
+           .name = "messaging: where a broker's reader goes on",
+           .up_sql = "alter table outbox_leases add column cursor text not null default '';",
+           .down_sql = "alter table outbox_leases drop column cursor;"}};
 }
 
 }  // namespace holdfast::messaging

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -41,9 +42,12 @@ Handler external(std::function<void(const Context&, const Message&)> handle);
 /// Where a group that has never run before begins.
 enum class StartFrom : std::uint8_t { beginning, now };
 
+/// In place of names: every topic, also those that come later.
+inline constexpr std::string_view kEveryTopic = "*";
+
 struct SubscriptionOptions {
   std::string group;                ///< unique; letters, digits, '.', '_', '-'. Renaming it starts anew
-  std::vector<std::string> topics;  ///< exact names, at least one
+  std::vector<std::string> topics;  ///< exact names, at least one; or kEveryTopic alone
   int max_attempts = 8;             ///< then it is a dead letter; at least 1
   /// Between attempts: the key waits, other keys go on. As it is, eight attempts take about a minute.
   resilience::BackoffOptions backoff = {.base = std::chrono::milliseconds(500),

@@ -338,9 +338,13 @@ TEST_P(BrokerInVirtualTime, TrimsWhatIsOldAndReadByAllAndNothingElse) {
         runtime::sleep_for(ctx, 3s);
         EXPECT_EQ(node.broker->trim(ctx), 0);              // read by all, but young
         node.db->transact(ctx, [](sql::Transaction& tx) {  // a group that has not read position 8 yet
-          tx.execute(
-              "insert into outbox_leases(group_name, bucket, owner, fence, position) "
-              "values('slow', 0, null, 0, 7)");
+          tx.execute_script(
+              "insert into outbox_groups(group_name, topics, created_at) values('slow', '[\"orders\"]', 0);"
+              "insert into outbox_groups(group_name, topics, created_at) values('other', '[\"stock\"]', 0);"
+              "insert into outbox_leases(group_name, bucket, owner, fence, position) select g.group_name, "
+              "l.bucket, null, 0, 7 from outbox_leases l join outbox_groups g on g.group_name <> "
+              "l.group_name "
+              "where l.group_name = 'fast';");
         });
         runtime::sleep_for(ctx, 2h);
         EXPECT_EQ(rows(), 13);

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "holdfast/base/json.hpp"
+#include "holdfast/messaging/internal/headers.hpp"
+#include "holdfast/messaging/subscription.hpp"
 
 namespace holdfast::messaging::embedded {
 namespace {
@@ -28,25 +29,17 @@ Message message_of(Row&& row) {
 
 }  // namespace
 
-Headers parse_headers(const std::string& json) {
-  Headers headers;
-  if (json.size() <= 2) return headers;
-  const JsonDocument document = JsonDocument::parse(json);
-  for (const JsonMember& member : document.root().members()) {
-    if (member.value.is_string()) headers.emplace(member.key, member.value.as_string());
-  }
-  return headers;
-}
-
 LogReader::LogReader(const std::vector<std::string>& topics, std::size_t max_messages, std::size_t max_scan)
     : max_messages_(max_messages), max_scan_(max_scan) {
   // Names hold neither quotes nor backslashes, and as literals they need no list type of the database.
   std::string list;
   for (const std::string& topic : topics) list += (list.empty() ? "'" : ", '") + topic + "'";
+  const bool every = topics.size() == 1 && topics.front() == kEveryTopic;
+  const std::string of_topics = every ? "" : "and topic in (" + list + ") ";
   select_ =
       "select position, id, topic, key, type, version, headers, payload, occurred_at from outbox "
-      "where position > $1 and position <= $2 and (($3 >> bucket) & 1) = 1 and topic in (" +
-      list + ") order by position limit $4";
+      "where position > $1 and position <= $2 and (($3 >> bucket) & 1) = 1 " +
+      of_topics + "order by position limit $4";
 }
 
 std::vector<ReadResult> LogReader::read(const Context& ctx, sql::Database& database,

@@ -9,27 +9,10 @@
 #include <vector>
 
 #include "holdfast/messaging/message.hpp"
+#include "holdfast/messaging/source.hpp"
 #include "holdfast/sql/database.hpp"
 
 namespace holdfast::messaging::embedded {
-
-/// A set of buckets: bit b is bucket b.
-using BucketMask = std::uint64_t;
-static_assert(kBuckets == 64, "a BucketMask has a bit a bucket");
-
-constexpr BucketMask mask_of(int bucket) noexcept { return BucketMask{1} << bucket; }
-
-/// Buckets that have been read equally far.
-struct Cohort {
-  std::int64_t read_to = 0;
-  BucketMask buckets = 0;
-};
-
-struct ReadResult {
-  std::vector<Message> messages;  ///< in order of position; `group` and `attempt` are not set
-  std::int64_t read_to = 0;       ///< everything of the cohort up to here is in `messages`
-  bool more = false;              ///< a limit ended it, not the end of the log
-};
 
 class LogReader {
  public:
@@ -47,8 +30,5 @@ class LogReader {
   std::size_t max_messages_;
   std::size_t max_scan_;
 };
-
-/// `json` is what headers_json wrote.
-Headers parse_headers(const std::string& json);
 
 }  // namespace holdfast::messaging::embedded

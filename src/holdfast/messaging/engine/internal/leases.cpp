@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/internal/leases.hpp"
+#include "holdfast/messaging/engine/internal/leases.hpp"
 
 #include <tuple>
 
@@ -6,7 +6,7 @@
 #include "holdfast/base/reflect.hpp"
 #include "holdfast/runtime/process_mark.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
 FenceRefused::FenceRefused(const Lease& lease)
     : Error(Error(ErrorCode::conflict, "Bucket " + std::to_string(lease.bucket) + " of group " +
@@ -15,16 +15,15 @@ FenceRefused::FenceRefused(const Lease& lease)
                 .reason("lease_lost")) {}
 
 void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker,
-                WallTime now) {
+                WallTime now, std::optional<std::int64_t> end) {
   const std::string topics = to_json(options.topics);
   tx.execute(
       "insert into outbox_groups(group_name, topics, created_at) values($1, $2, $3) "
       "on conflict(group_name) do update set topics = excluded.topics",
       options.group, topics, now);
-  const std::int64_t start =
-      options.start_from == StartFrom::beginning
-          ? 0
-          : tx.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
+  std::int64_t start = 0;
+  if (options.start_from == StartFrom::now)
+    start = end ? *end : tx.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
   for (int bucket = 0; bucket < kBuckets; ++bucket) {
     tx.execute(
         "insert into outbox_leases(group_name, bucket, owner, fence, position) values($1, $2, null, 0, $3) "
@@ -118,9 +117,9 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
                                     std::int64_t most, BucketMask except, WallTime now) {
   std::vector<TakenLease> taken;
   BucketMask of_silent = 0;  // whose owner ended, or fell silent, without releasing them
-  using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t, int>;
+  using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t, int, std::string>;
   tx.for_each<Row>(
-      "select bucket, fence, position, crashes, case when owner is null then 0 else 1 end from "
+      "select bucket, fence, position, crashes, case when owner is null then 0 else 1 end, cursor from "
       "outbox_leases where group_name = $1 and (($2 >> bucket) & 1) = 0 "
       "and (owner is null or owner not in (select worker from outbox_workers where expires_at > $3)) "
       "order by bucket limit $4",
@@ -128,7 +127,8 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
         taken.push_back({.bucket = std::get<0>(row),
                          .fence = std::get<1>(row) + 1,
                          .position = std::get<2>(row),
-                         .crashes = std::get<3>(row) + std::get<4>(row)});
+                         .crashes = std::get<3>(row) + std::get<4>(row),
+                         .cursor = std::move(std::get<5>(row))});
         if (std::get<4>(row) != 0) of_silent |= mask_of(std::get<0>(row));
       },
       group, static_cast<std::int64_t>(except), now, most);
@@ -168,6 +168,11 @@ void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view
       group, worker, static_cast<std::int64_t>(cohort.buckets), cohort.read_to);
 }
 
+void save_cursor(sql::Transaction& tx, const Lease& lease, const std::string& cursor) {
+  tx.execute("update outbox_leases set cursor = $4 where group_name = $1 and bucket = $2 and fence = $3",
+             lease.group, lease.bucket, lease.fence, cursor);
+}
+
 void release(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
   if (!try_advance(tx, lease, position)) return;  // somebody else has it already
   tx.execute("update outbox_leases set owner = null where group_name = $1 and bucket = $2 and fence = $3",
@@ -180,4 +185,4 @@ void leave(sql::Transaction& tx, std::string_view worker) {
   tx.execute("delete from outbox_workers where worker = $1", worker);
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

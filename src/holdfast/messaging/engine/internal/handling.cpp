@@ -6,10 +6,10 @@
 
 #include "holdfast/base/fault.hpp"
 #include "holdfast/base/utf8.hpp"
-#include "holdfast/messaging/embedded/internal/consumer.hpp"
+#include "holdfast/messaging/engine/internal/consumer.hpp"
 #include "holdfast/messaging/inbox.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 namespace {
 
 constexpr std::size_t kMaxErrorBytes = 2000;
@@ -461,10 +461,7 @@ void Consumer::store_failed(const Context& ctx, Bucket& bucket, const std::excep
 }
 
 void Consumer::after_serving(Bucket& bucket) {
-  if (bucket.lost) {
-    buckets_[static_cast<std::size_t>(bucket.lease.bucket)].reset();
-    return;
-  }
+  if (bucket.lost) return drop(bucket.lease.bucket);
   if (bucket.releasing) {
     release_now(bucket);
     worker_.membership.notify();
@@ -473,7 +470,7 @@ void Consumer::after_serving(Bucket& bucket) {
   if (has_work(bucket, worker_.wall_now())) make_ready(bucket);
   const bool full = bucket.queue.size() * 2 > options_.read_ahead;
   const bool behind = bucket.read_to < head_;
-  if ((!full && behind) || bucket.next_due) worker_.log_changed().notify();  // the dispatcher looks again
+  if ((!full && behind) || bucket.next_due) look_again();
 }
 
 RecordSettings Consumer::record_settings() const noexcept {
@@ -492,4 +489,4 @@ void Consumer::observe_start(const Message& message) const {
   if (message.attempt == 1) metrics_.delivery.observe(Duration(worker_.wall_now() - message.occurred_at));
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

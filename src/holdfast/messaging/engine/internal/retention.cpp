@@ -1,13 +1,12 @@
-#include "holdfast/messaging/embedded/internal/retention.hpp"
+#include "holdfast/messaging/engine/internal/retention.hpp"
 
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "holdfast/base/fault.hpp"
 #include "holdfast/messaging/inbox.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 namespace {
 
 WallTime before(WallTime now, Duration age) {
@@ -15,15 +14,17 @@ WallTime before(WallTime now, Duration age) {
 }
 
 std::int64_t trim_log(sql::Transaction& tx, WallTime cutoff, std::size_t most) {
-  // Without any group nothing stands in the way but the age.
-  const std::int64_t passed =
-      tx.query_value<std::optional<std::int64_t>>("select min(position) from outbox_leases")
-          .value_or(std::numeric_limits<std::int64_t>::max());
-  // The oldest are looked at, at most `most`: the cost does not depend on what is kept.
+  // The oldest are looked at, at most `most`: the cost does not depend on what is kept. A message is needed
+  // while a group of its topic has not passed it; a bucket's position may lag behind where nothing of it
+  // comes.
   return tx.execute(
-      "delete from outbox where position in (select position from (select position, occurred_at from outbox "
-      "where position <= $1 order by position limit $2) where occurred_at < $3)",
-      passed, most, cutoff);
+      "delete from outbox where position in (select o.position from (select position, bucket, topic, "
+      "occurred_at from outbox order by position limit $1) o where o.occurred_at < $2 and not exists (select "
+      "1 "
+      "from outbox_groups g join outbox_leases l on l.group_name = g.group_name where l.bucket = o.bucket "
+      "and "
+      "l.position < o.position and (g.topics like '%\"' || o.topic || '\"%' or g.topics like '%\"*\"%')))",
+      most, cutoff);
 }
 
 }  // namespace
@@ -48,4 +49,4 @@ std::int64_t trim(const Context& ctx, sql::Database& database, const BrokerOptio
   return deleted;
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

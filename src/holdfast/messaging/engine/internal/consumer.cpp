@@ -1,5 +1,5 @@
 // Reading ahead, and which buckets are here. The handling is in handling.cpp.
-#include "holdfast/messaging/embedded/internal/consumer.hpp"
+#include "holdfast/messaging/engine/internal/consumer.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -7,10 +7,9 @@
 
 #include "holdfast/base/invariant.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 namespace {
 
-constexpr std::size_t kReadBatch = 512;  ///< messages a read
 constexpr Duration kCalm = std::chrono::minutes(1);
 
 std::optional<WallTime> earliest(const std::map<std::string, WallTime, std::less<>>& parked) {
@@ -27,7 +26,7 @@ Consumer::Consumer(WorkerState& worker, SubscriptionOptions options, Handler han
     : worker_(worker),
       options_(std::move(options)),
       handler_(std::move(handler)),
-      reader_(options_.topics, kReadBatch, worker.options.scan),
+      reader_(worker.source.reader(options_)),
       metrics_(worker.metrics, options_.group) {}
 
 void Consumer::spawn(runtime::FiberGroup& fibers) {
@@ -43,7 +42,7 @@ void Consumer::wake() noexcept { progress_.notify(); }
 
 void Consumer::dispatch(const Context& ctx) {
   while (!worker_.stopping && !ctx.cancelled()) {
-    const std::uint64_t seen = worker_.log_changed().version();
+    const std::uint64_t seen = reader_->changed().version();
     bool more = false;
     try {
       if (!worker_.stalled) more = read_ahead(ctx);
@@ -65,7 +64,7 @@ void Consumer::dispatch(const Context& ctx) {
     Duration wait = worker_.options.poll;
     if (const auto due = next_due())
       wait = std::clamp<Duration>(*due - now, std::chrono::milliseconds(1), wait);
-    worker_.log_changed().wait_past(ctx.with_timeout(wait), seen, "waiting for messages");
+    reader_->changed().wait_past(ctx.with_timeout(wait), seen, "waiting for messages");
   }
 }
 
@@ -88,7 +87,7 @@ std::vector<Cohort> Consumer::cohorts() const {
 bool Consumer::read_ahead(const Context& ctx) {
   const std::vector<Cohort> asked = cohorts();
   if (asked.empty()) return false;
-  std::vector<ReadResult> results = reader_.read(ctx, worker_.database, asked, head_);
+  std::vector<ReadResult> results = reader_->read(ctx, asked, head_);
   bool more = false;
   for (std::size_t i = 0; i < asked.size(); ++i) {
     more = more || results[i].more;
@@ -108,19 +107,24 @@ void Consumer::distribute(const Cohort& cohort, ReadResult&& result) {
   for (Message& message : result.messages) {
     const int number = bucket_of(message.key);
     if ((open & mask_of(number)) == 0) continue;
-    if (options_.wanted && !options_.wanted(message)) continue;
     Bucket& bucket = *buckets_[static_cast<std::size_t>(number)];
+    if (options_.wanted && !options_.wanted(message)) {
+      bucket.read_to = message.position;
+      continue;
+    }
     if (bucket.queue.size() >= options_.read_ahead) {
       bucket.read_to = message.position - 1;  // full: reading goes on here once there is room
       open &= ~mask_of(number);
       continue;
     }
     message.group = options_.group;
+    bucket.read_to = message.position;
     bucket.queue.push_back(std::move(message));
   }
   for (const auto& bucket : buckets_) {
     if (!bucket || (members & mask_of(bucket->lease.bucket)) == 0) continue;
-    if ((open & mask_of(bucket->lease.bucket)) != 0) bucket->read_to = result.read_to;
+    if ((open & mask_of(bucket->lease.bucket)) != 0)
+      bucket->read_to = std::max(bucket->read_to, result.read_to);
   }
 }
 
@@ -159,6 +163,7 @@ void Consumer::give(const TakenLease& lease, std::vector<ParkedKey> parked, std:
                         {{"group", options_.group}, {"bucket", lease.bucket}, {"ended", lease.crashes}});
   }
   place->next_due = earliest(place->parked);
+  reader_->open(lease.bucket, lease.position, lease.cursor);
 }
 
 Duration Consumer::calm() const noexcept { return kCalm + 2 * options_.backoff.cap; }
@@ -168,7 +173,7 @@ void Consumer::lose(int bucket) {
   if (!place || place->lost) return;
   place->lost = true;
   place->cancellation.cancel();
-  if (!place->busy) place.reset();  // else by whoever is at it
+  if (!place->busy) drop(bucket);  // else by whoever is at it
 }
 
 void Consumer::lose_all() {
@@ -199,7 +204,12 @@ void Consumer::give_up(std::int64_t count) {
 void Consumer::release_now(Bucket& bucket) {
   released_.push_back({.lease = lease_of(bucket), .handled_to = bucket.handled_to});
   metrics_.handled.add(bucket.unrecorded);
-  buckets_[static_cast<std::size_t>(bucket.lease.bucket)].reset();
+  drop(bucket.lease.bucket);
+}
+
+void Consumer::drop(int bucket) noexcept {
+  reader_->close(bucket);
+  buckets_[static_cast<std::size_t>(bucket)].reset();
 }
 
 std::vector<Consumer::Released> Consumer::take_released() { return std::exchange(released_, {}); }
@@ -241,6 +251,19 @@ void Consumer::idle_progress_recorded(const std::vector<Cohort>& cohorts) {
   }
 }
 
+std::vector<Consumer::Cursor> Consumer::cursors() {
+  std::vector<Cursor> changed;
+  for (const auto& bucket : buckets_) {
+    if (!bucket || bucket->lost || bucket->releasing) continue;
+    reader_->recorded(bucket->lease.bucket, bucket->lease.position);
+    std::string cursor = reader_->cursor(bucket->lease.bucket);
+    if (cursor == bucket->cursor) continue;
+    bucket->cursor = cursor;
+    changed.push_back({.lease = lease_of(*bucket), .cursor = std::move(cursor)});
+  }
+  return changed;
+}
+
 void Consumer::export_gauges() const {
   const WallTime now = worker_.wall_now();
   std::int64_t slowest = head_;
@@ -249,7 +272,8 @@ void Consumer::export_gauges() const {
   for (const auto& bucket : buckets_) {
     if (!bucket) continue;
     const bool idle = bucket->queue.empty() && !bucket->busy;
-    slowest = std::min(slowest, idle ? bucket->read_to : bucket->lease.position);
+    if (!idle || reader_->contiguous())
+      slowest = std::min(slowest, idle ? bucket->read_to : bucket->lease.position);
     if (!bucket->queue.empty()) oldest = std::min(oldest, bucket->queue.front().occurred_at);
     parked += bucket->parked_rows;
   }
@@ -268,4 +292,4 @@ void Consumer::set_due(Bucket& bucket, const std::string& key, std::optional<Wal
   bucket.next_due = earliest(bucket.parked);
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

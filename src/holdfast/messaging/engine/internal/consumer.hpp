@@ -15,16 +15,16 @@
 #include <string>
 #include <vector>
 
-#include "holdfast/messaging/embedded/internal/leases.hpp"
-#include "holdfast/messaging/embedded/internal/log_reader.hpp"
-#include "holdfast/messaging/embedded/internal/parking.hpp"
-#include "holdfast/messaging/embedded/internal/worker_state.hpp"
+#include "holdfast/messaging/engine/internal/leases.hpp"
+#include "holdfast/messaging/engine/internal/parking.hpp"
+#include "holdfast/messaging/engine/internal/worker_state.hpp"
+#include "holdfast/messaging/source.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/runtime/cancellation.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/sync.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
 class Consumer {
  public:
@@ -37,6 +37,8 @@ class Consumer {
   /// and wake() called.
   void spawn(runtime::FiberGroup& fibers);
   void wake() noexcept;
+  /// The dispatcher looks at its buckets again.
+  void look_again() noexcept { reader_->changed().notify(); }
   /// Records what is handled and not recorded yet. Throws what the database throws.
   void record_progress(const Context& ctx);
 
@@ -63,6 +65,12 @@ class Consumer {
   /// Buckets that have nothing to do and were read further than is recorded.
   std::vector<Cohort> idle_progress() const;
   void idle_progress_recorded(const std::vector<Cohort>& cohorts);
+  struct Cursor {
+    Lease lease;
+    std::string cursor;
+  };
+  /// Tells the reader what is recorded; what it would go on from, where that has changed.
+  std::vector<Cursor> cursors();
   void export_gauges() const;
   /// A worker that has lived for so long was not ended by a message of this group: longer than any message
   /// waits for its next attempt.
@@ -86,9 +94,14 @@ class Consumer {
     bool lost = false;
     bool releasing = false;
     runtime::CancellationSource cancellation;
+    std::string cursor;  // as it was stored last
 
     Bucket(const TakenLease& taken, const runtime::CancellationToken& parent)
-        : lease(taken), read_to(taken.position), handled_to(taken.position), cancellation(parent) {}
+        : lease(taken),
+          read_to(taken.position),
+          handled_to(taken.position),
+          cancellation(parent),
+          cursor(taken.cursor) {}
 
     bool suspect(Instant now) const noexcept { return suspect_until && now < *suspect_until; }
   };
@@ -107,6 +120,7 @@ class Consumer {
   void start_workers() noexcept;
   void work(const Context& ctx);
   void release_now(Bucket& bucket);
+  void drop(int bucket) noexcept;
   bool has_work(const Bucket& bucket, WallTime now) const noexcept;
   void make_ready(Bucket& bucket);
   Bucket* take_ready() noexcept;
@@ -138,7 +152,7 @@ class Consumer {
   WorkerState& worker_;
   const SubscriptionOptions options_;
   const Handler handler_;
-  const LogReader reader_;
+  const std::unique_ptr<Reader> reader_;
   GroupMetrics metrics_;
   std::array<std::unique_ptr<Bucket>, kBuckets> buckets_;
   std::deque<int> ready_;
@@ -146,7 +160,7 @@ class Consumer {
   std::size_t working_ = 0;   // fibers in work()
   runtime::Signal progress_;  // something is handled and not recorded
   std::vector<Released> released_;
-  std::int64_t head_ = 0;  // the log's last position, as last seen
+  std::int64_t head_ = 0;  // the last position of all, as last seen
 };
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -1,16 +1,16 @@
-#include "holdfast/messaging/embedded/internal/worker_state.hpp"
+#include "holdfast/messaging/engine/internal/worker_state.hpp"
 
 #include <utility>
 
 #include "holdfast/runtime/process_mark.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
-WorkerState::WorkerState(runtime::Runtime& the_runtime, sql::Database& the_database, Outbox& the_outbox,
+WorkerState::WorkerState(runtime::Runtime& the_runtime, sql::Database& the_database, Source& the_source,
                          observe::Metrics& the_metrics, observe::Logger the_logger, BrokerOptions the_options)
     : runtime(the_runtime),
       database(the_database),
-      outbox(the_outbox),
+      source(the_source),
       metrics(the_metrics),
       logger(std::move(the_logger)),
       options(the_options),
@@ -47,4 +47,4 @@ GroupMetrics::GroupMetrics(observe::Metrics& metrics, const std::string& group)
                                  "From publication to the start of the first attempt.", {{"group", group}},
                                  observe::fast_latency_buckets())) {}
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -1,4 +1,4 @@
-#include "holdfast/messaging/embedded/internal/parking.hpp"
+#include "holdfast/messaging/engine/internal/parking.hpp"
 
 #include <algorithm>
 #include <tuple>
@@ -7,18 +7,10 @@
 #include "holdfast/base/json.hpp"
 #include "holdfast/base/time_text.hpp"
 #include "holdfast/messaging/dead_letters.hpp"
+#include "holdfast/messaging/internal/headers.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 namespace {
-
-std::string headers_json(const Headers& headers) {
-  std::string text;
-  JsonWriter json(text);
-  json.begin_object();
-  for (const auto& [name, value] : headers) json.member(name, value);
-  json.end_object();
-  return text;
-}
 
 /// `history` with one more attempt.
 std::string with_attempt(const std::string& history, WallTime at, std::string_view error) {
@@ -190,4 +182,4 @@ Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item
   return recorded;
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -1,11 +1,11 @@
-#include "holdfast/messaging/embedded/internal/membership.hpp"
+#include "holdfast/messaging/engine/internal/membership.hpp"
 
 #include <algorithm>
 #include <utility>
 
 #include "holdfast/base/fault.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 namespace {
 
 constexpr Duration kForgottenAfter = std::chrono::hours(1);
@@ -24,11 +24,14 @@ WallTime Membership::expiry() const {
 
 void Membership::join(const Context& ctx) {
   const Instant now = worker_.clock().now();
+  const bool from_now = std::ranges::any_of(
+      consumers_, [](const auto& consumer) { return consumer->options().start_from == StartFrom::now; });
+  const std::optional<std::int64_t> end = from_now ? worker_.source.end(ctx) : std::nullopt;
   worker_.database.transact(ctx, "join subscription groups", [&](sql::Transaction& tx) {
     heartbeat(tx, worker_.name, expiry());
     release_ended(tx, worker_.name, worker_.wall_now());
     for (const auto& consumer : consumers_)
-      join_group(tx, consumer->options(), worker_.name, worker_.wall_now());
+      join_group(tx, consumer->options(), worker_.name, worker_.wall_now(), end);
   });
   worker_.lease_until = now + worker_.options.lease;
   joined_ = now;
@@ -77,9 +80,11 @@ void Membership::beat(const Context& ctx) {
   const Instant now = worker_.clock().now();
   std::vector<std::vector<Cohort>> progress;
   std::vector<BucketMask> serving;
+  std::vector<Consumer::Cursor> cursors;
   for (const auto& consumer : consumers_) {
     progress.push_back(consumer->idle_progress());
     serving.push_back(consumer->buckets());
+    for (Consumer::Cursor& one : consumer->cursors()) cursors.push_back(std::move(one));
   }
   const auto held = worker_.database.transact(
       ctx.with_timeout(worker_.options.heartbeat), "heartbeat", [&](sql::Transaction& tx) {
@@ -93,6 +98,7 @@ void Membership::beat(const Context& ctx) {
           release_orphans(tx, group, worker_.name, serving[i]);
           if (now >= joined_ + consumers_[i]->calm()) forget_crashes(tx, group, worker_.name);
         }
+        for (const Consumer::Cursor& one : cursors) save_cursor(tx, one.lease, one.cursor);
         return held_leases(tx, worker_.name);
       });
   HOLDFAST_FAULT("messaging.after_heartbeat");
@@ -113,7 +119,7 @@ void Membership::release(const Context& ctx) {
   worker_.database.transact(ctx.with_timeout(worker_.options.lease), "release leases",
                             [&](sql::Transaction& tx) {
                               for (const Consumer::Released& one : released)
-                                embedded::release(tx, one.lease, one.handled_to);
+                                engine::release(tx, one.lease, one.handled_to);
                             });
 }
 
@@ -161,7 +167,7 @@ void Membership::take(const Context& ctx, Consumer& consumer, std::int64_t most)
   if (taken.leases.empty()) return;
   worker_.logger.info(ctx, "took leases",
                       {{"group", group}, {"taken", taken.leases.size()}, {"worker", worker_.name}});
-  worker_.log_changed().notify();
+  consumer.look_again();
 }
 
 void Membership::adopt(const Context& ctx, Consumer& consumer) {
@@ -169,14 +175,14 @@ void Membership::adopt(const Context& ctx, Consumer& consumer) {
       ctx, [&](sql::Snapshot& snapshot) { return redriven_keys(snapshot, consumer.options().group); });
   if (keys.empty()) return;
   consumer.adopt(keys);
-  worker_.log_changed().notify();
+  consumer.look_again();
 }
 
 void Membership::leave(const Context& ctx) {
   release(ctx);
   for (const auto& consumer : consumers_) consumer->record_progress(ctx);
   worker_.database.transact(ctx, "release leases",
-                            [&](sql::Transaction& tx) { embedded::leave(tx, worker_.name); });
+                            [&](sql::Transaction& tx) { engine::leave(tx, worker_.name); });
 }
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -12,11 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include "holdfast/messaging/embedded/internal/log_reader.hpp"
+#include "holdfast/messaging/source.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/sql/database.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
 /// A bucket's lease as its owner knows it.
 struct Lease {
@@ -31,6 +31,7 @@ struct TakenLease {
   std::int64_t position = 0;
   /// How many owners in a row ended, or fell silent, before anything more of it was recorded.
   std::int64_t crashes = 0;
+  std::string cursor;  ///< Reader::cursor() as it was stored last
 };
 
 struct HeldLease {
@@ -56,9 +57,10 @@ class FenceRefused : public Error {
   explicit FenceRefused(const Lease& lease);
 };
 
-/// Makes the group known, with a lease row a bucket, unless it is; this worker serves it from now on.
+/// Makes the group known, with a lease row a bucket, unless it is; this worker serves it from now on. `end`:
+/// where StartFrom::now is, unless it is the end of the outbox.
 void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::string_view worker,
-                WallTime now);
+                WallTime now, std::optional<std::int64_t> end);
 
 /// Keeps `worker` alive until `expires_at`.
 void heartbeat(sql::Transaction& tx, std::string_view worker, WallTime expires_at);
@@ -89,9 +91,12 @@ void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position);
 void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker,
                   const Cohort& cohort);
 
+/// Stores where a Reader may go on. Refused silently where the fence is too old.
+void save_cursor(sql::Transaction& tx, const Lease& lease, const std::string& cursor);
+
 /// Records how far it is handled, and that nobody owns it.
 void release(sql::Transaction& tx, const Lease& lease, std::int64_t position);
 /// Releases all that `worker` owns and forgets it.
 void leave(sql::Transaction& tx, std::string_view worker);
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -1,13 +1,13 @@
-#include "holdfast/messaging/embedded/broker.hpp"
+#include "holdfast/messaging/broker.hpp"
 
 #include <utility>
 #include <vector>
 
 #include "holdfast/base/invariant.hpp"
-#include "holdfast/messaging/embedded/internal/consumer.hpp"
-#include "holdfast/messaging/embedded/internal/membership.hpp"
-#include "holdfast/messaging/embedded/internal/retention.hpp"
-#include "holdfast/messaging/embedded/internal/worker_state.hpp"
+#include "holdfast/messaging/engine/internal/consumer.hpp"
+#include "holdfast/messaging/engine/internal/membership.hpp"
+#include "holdfast/messaging/engine/internal/retention.hpp"
+#include "holdfast/messaging/engine/internal/worker_state.hpp"
 #include "holdfast/messaging/internal/names.hpp"
 #include "holdfast/runtime/fiber.hpp"
 
@@ -33,7 +33,10 @@ void require_valid(const BrokerOptions& options) {
 void require_valid(const SubscriptionOptions& options) {
   require_name("group", options.group);
   if (options.topics.empty()) refuse("Group " + options.group + " subscribes to no topic.");
-  for (const std::string& topic : options.topics) require_name("topic", topic);
+  const bool every = options.topics == std::vector<std::string>{std::string(kEveryTopic)};
+  for (const std::string& topic : options.topics) {
+    if (!every) require_name("topic", topic);
+  }
   if (options.max_attempts < 1) refuse("Group " + options.group + ": max_attempts must be at least 1.");
   if (options.concurrency == 0 || options.batch == 0 || options.read_ahead == 0 ||
       options.max_parked_per_bucket == 0)
@@ -45,16 +48,18 @@ void require_valid(const SubscriptionOptions& options) {
 
 }  // namespace
 
-struct EmbeddedBroker::State {
-  State(runtime::Runtime& runtime, sql::Database& database, Outbox& outbox, observe::Metrics& metrics,
+struct Broker::State {
+  State(runtime::Runtime& runtime, sql::Database& database, Source& source, observe::Metrics& metrics,
         observe::Logger logger, BrokerOptions options)
-      : worker(runtime, database, outbox, metrics, std::move(logger), options),
+      : worker(runtime, database, source, metrics, std::move(logger), options),
         membership(worker, consumers) {}
 
   void wake_all() noexcept {
-    worker.log_changed().notify();
     worker.membership.notify();
-    for (const auto& consumer : consumers) consumer->wake();
+    for (const auto& consumer : consumers) {
+      consumer->look_again();
+      consumer->wake();
+    }
   }
 
   /// The broker's root fiber.
@@ -62,17 +67,16 @@ struct EmbeddedBroker::State {
   void run_trimmer(const Context& ctx);
   void wait_until_ended(const Context& ctx);
 
-  embedded::WorkerState worker;
-  embedded::Membership::Consumers consumers;
-  embedded::Membership membership;
+  engine::WorkerState worker;
+  engine::Membership::Consumers consumers;
+  engine::Membership membership;
   runtime::Latch started;
   runtime::Latch ended;
   bool running = false;
-  sql::ExternalWatch log_watch;
   sql::ExternalWatch lease_watch;
 };
 
-void EmbeddedBroker::State::run() {
+void Broker::State::run() {
   try {
     const Context ctx = worker.runtime.context().with_cancellation(worker.cancellation.token());
     runtime::FiberGroup fibers(ctx);
@@ -96,7 +100,7 @@ void EmbeddedBroker::State::run() {
   ended.open();
 }
 
-void EmbeddedBroker::State::run_trimmer(const Context& ctx) {
+void Broker::State::run_trimmer(const Context& ctx) {
   while (!worker.stopping && !ctx.cancelled()) {
     // It is woken with the leases: often, but it looks at the clock only.
     const Instant next = worker.clock().now() + worker.options.trim_interval;
@@ -107,7 +111,7 @@ void EmbeddedBroker::State::run_trimmer(const Context& ctx) {
     }
     if (worker.stopping || ctx.cancelled() || worker.stalled) continue;
     try {
-      embedded::trim(ctx.with_timeout(worker.options.trim_interval), worker.database, worker.options);
+      engine::trim(ctx.with_timeout(worker.options.trim_interval), worker.database, worker.options);
     } catch (const Error& error) {
       if (ctx.cancelled()) return;
       worker.logger.warn(ctx, "the outbox could not be trimmed; it is tried again",
@@ -116,22 +120,22 @@ void EmbeddedBroker::State::run_trimmer(const Context& ctx) {
   }
 }
 
-void EmbeddedBroker::State::wait_until_ended(const Context& ctx) {
+void Broker::State::wait_until_ended(const Context& ctx) {
   ended.wait(ctx, "waiting for message handlers");
-  log_watch = {};
+  worker.source.stop();
   lease_watch = {};
   running = false;
 }
 
-EmbeddedBroker::EmbeddedBroker(runtime::Runtime& runtime, sql::Database& database, Outbox& outbox,
-                               observe::Metrics& metrics, observe::Logger logger, BrokerOptions options) {
+Broker::Broker(runtime::Runtime& runtime, sql::Database& database, Source& source, observe::Metrics& metrics,
+               observe::Logger logger, BrokerOptions options) {
   require_valid(options);
-  state_ = std::make_unique<State>(runtime, database, outbox, metrics, std::move(logger), options);
+  state_ = std::make_unique<State>(runtime, database, source, metrics, std::move(logger), options);
 }
 
-EmbeddedBroker::~EmbeddedBroker() { abandon(); }
+Broker::~Broker() { abandon(); }
 
-void EmbeddedBroker::subscribe(SubscriptionOptions options, Handler handler) {
+void Broker::subscribe(SubscriptionOptions options, Handler handler) {
   require_valid(options);
   if (state_->running) refuse("Group " + options.group + " came after the broker was started.");
   for (const auto& consumer : state_->consumers) {
@@ -139,21 +143,21 @@ void EmbeddedBroker::subscribe(SubscriptionOptions options, Handler handler) {
       refuse("Group " + options.group + " is subscribed already.");
   }
   state_->consumers.push_back(
-      std::make_unique<embedded::Consumer>(state_->worker, std::move(options), std::move(handler)));
+      std::make_unique<engine::Consumer>(state_->worker, std::move(options), std::move(handler)));
 }
 
-void EmbeddedBroker::start(const Context& ctx) {
+void Broker::start(const Context& ctx) {
   State& state = *state_;
   if (state.running || state.ended.is_open()) refuse("A broker is started once.");
   state.membership.join(ctx);
-  state.log_watch = state.worker.database.watch_external_changes(state.worker.log_changed());
+  state.worker.source.start(ctx);
   state.lease_watch = state.worker.database.watch_external_changes(state.worker.membership);
   state.running = true;
   state.worker.runtime.spawn_on(state.worker.options.loop, "message worker", [&state] { state.run(); });
   state.started.wait(ctx.detached(), "starting the message worker");
 }
 
-void EmbeddedBroker::stop(const Context& ctx) {
+void Broker::stop(const Context& ctx) {
   State& state = *state_;
   if (!state.running) return;
   state.worker.stopping = true;
@@ -166,7 +170,7 @@ void EmbeddedBroker::stop(const Context& ctx) {
   }
 }
 
-void EmbeddedBroker::abandon() noexcept {
+void Broker::abandon() noexcept {
   State& state = *state_;
   if (!state.running) return;
   require_invariant(runtime::on_fiber(), "a running broker is dropped on a fiber, or stopped before");
@@ -177,15 +181,15 @@ void EmbeddedBroker::abandon() noexcept {
   state.wait_until_ended(state.worker.runtime.context());
 }
 
-void EmbeddedBroker::stall(bool on) noexcept {
+void Broker::stall(bool on) noexcept {
   state_->worker.stalled = on;
   state_->wake_all();
 }
 
-const std::string& EmbeddedBroker::worker() const noexcept { return state_->worker.name; }
+const std::string& Broker::worker() const noexcept { return state_->worker.name; }
 
-std::int64_t EmbeddedBroker::trim(const Context& ctx) {
-  return embedded::trim(ctx, state_->worker.database, state_->worker.options);
+std::int64_t Broker::trim(const Context& ctx) {
+  return engine::trim(ctx, state_->worker.database, state_->worker.options);
 }
 
 }  // namespace holdfast::messaging

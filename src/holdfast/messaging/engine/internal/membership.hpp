@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "holdfast/messaging/embedded/internal/consumer.hpp"
-#include "holdfast/messaging/embedded/internal/worker_state.hpp"
+#include "holdfast/messaging/engine/internal/consumer.hpp"
+#include "holdfast/messaging/engine/internal/worker_state.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
 class Membership {
  public:
@@ -46,4 +46,4 @@ class Membership {
   std::optional<WallTime> next_expiry_;  // of other workers
 };
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine

@@ -10,11 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "holdfast/messaging/embedded/internal/leases.hpp"
+#include "holdfast/messaging/engine/internal/leases.hpp"
 #include "holdfast/messaging/message.hpp"
 #include "holdfast/sql/database.hpp"
 
-namespace holdfast::messaging::embedded {
+namespace holdfast::messaging::engine {
 
 /// A message on its way through a handler.
 struct Item {
@@ -83,4 +83,4 @@ std::vector<ParkedKey> redriven_keys(sql::Queries& queries, std::string_view gro
 Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item>& items,
                 const std::vector<Result>& results, const RecordSettings& settings, WallTime now);
 
-}  // namespace holdfast::messaging::embedded
+}  // namespace holdfast::messaging::engine
