@@ -91,6 +91,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"resilience", {"base", "config", "observe", "runtime"}},
       {"http", {"base", "config", "observe", "runtime", "resilience"}},
       {"sql", {"base", "config", "observe", "runtime", "resilience"}},
+      {"redis", {"base", "config", "observe", "runtime", "resilience"}},
       {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql"}},
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
