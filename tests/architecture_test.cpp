@@ -92,6 +92,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"http", {"base", "config", "observe", "runtime", "resilience"}},
       {"sql", {"base", "config", "observe", "runtime", "resilience"}},
       {"redis", {"base", "config", "observe", "runtime", "resilience"}},
+      {"cache", {"base", "config", "observe", "runtime", "resilience", "redis"}},
       {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql"}},
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
