@@ -93,6 +93,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"sql", {"base", "config", "observe", "runtime", "resilience"}},
       {"redis", {"base", "config", "observe", "runtime", "resilience"}},
       {"cache", {"base", "config", "observe", "runtime", "resilience", "redis"}},
+      {"lease", {"base", "config", "observe", "runtime", "resilience", "sql", "redis"}},
       {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql"}},
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},

@@ -124,8 +124,6 @@ INSTANTIATE_TEST_SUITE_P(Adapters, CacheBetweenProcesses, ::testing::Values(Kind
                          name_of);
 
 TEST_P(CacheBetweenProcesses, AClaimIsHeldByOne) {
-  if (GetParam() == Kind::memory)
-    GTEST_SKIP() << "one process: resilience::Coalescer is what makes one of many";
   run([](const Context& ctx, System& system, Process& process) {
     const auto other = make_process(GetParam(), system, options());
     Cache& a = process.cache();

@@ -9,6 +9,7 @@
 #include "holdfast/http/admission.hpp"
 #include "holdfast/http/rate_limit.hpp"
 #include "holdfast/http/testing/test_server.hpp"
+#include "holdfast/resilience/rate_limiter.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/runtime/sync.hpp"
 

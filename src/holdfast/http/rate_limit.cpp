@@ -11,6 +11,7 @@
 
 #include "holdfast/base/error.hpp"
 #include "holdfast/http/problem.hpp"
+#include "holdfast/resilience/rate_limiter.hpp"
 
 namespace holdfast::http {
 
@@ -18,7 +19,7 @@ namespace {
 
 /// What the middleware keeps; shared by its copies, since a std::function is copied.
 struct Limits {
-  resilience::RateLimiter& limiter;
+  resilience::RateLimits& limiter;
   RateLimitOptions options;
   std::vector<observe::Counter> allowed;  // by policy
   std::vector<observe::Counter> refused;
@@ -54,7 +55,7 @@ std::string client_key(const Context& ctx, const Request& request) {
   return network_of(request.remote_address);
 }
 
-Middleware rate_limit(resilience::RateLimiter& limiter, observe::Metrics& metrics, RateLimitOptions options) {
+Middleware rate_limit(resilience::RateLimits& limiter, observe::Metrics& metrics, RateLimitOptions options) {
   if (!options.key) options.key = client_key;
   auto limits = std::make_shared<Limits>(Limits{.limiter = limiter, .options = std::move(options)});
   for (std::size_t i = 0; i < limiter.policy_count(); ++i) {
@@ -72,7 +73,7 @@ Middleware rate_limit(resilience::RateLimiter& limiter, observe::Metrics& metric
     const std::string key = limits->options.key(ctx, request);
     if (key.empty()) return next(ctx, request);
     const std::size_t index = limits->options.policy ? limits->options.policy(ctx, request) : 0;
-    const resilience::RateDecision decision = limits->limiter.try_acquire(index, key, ctx.now());
+    const resilience::RateDecision decision = limits->limiter.try_acquire(ctx, index, key);
     const resilience::RatePolicy& policy = limits->limiter.policy(index);
     (decision.allowed ? limits->allowed : limits->refused)[index].add();
     Response response = decision.allowed ? next(ctx, request) : refused(ctx, request, policy, decision);

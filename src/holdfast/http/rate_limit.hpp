@@ -13,7 +13,7 @@
 
 #include "holdfast/http/route.hpp"
 #include "holdfast/observe/metrics.hpp"
-#include "holdfast/resilience/rate_limiter.hpp"
+#include "holdfast/resilience/rate_limits.hpp"
 
 namespace holdfast::http {
 
@@ -29,8 +29,8 @@ struct RateLimitOptions {
 };
 
 /// Counts holdfast_rate_limit_total{policy,outcome="allowed"|"refused"} and
-/// holdfast_rate_limit_forgotten_total (RateLimiter::forgotten).
-Middleware rate_limit(resilience::RateLimiter& limiter, observe::Metrics& metrics,
+/// holdfast_rate_limit_forgotten_total (RateLimits::forgotten).
+Middleware rate_limit(resilience::RateLimits& limiter, observe::Metrics& metrics,
                       RateLimitOptions options = {});
 
 }  // namespace holdfast::http

@@ -24,51 +24,45 @@
 #include <variant>
 #include <vector>
 
-#include "holdfast/base/describe.hpp"
 #include "holdfast/base/random.hpp"
 #include "holdfast/resilience/fixed_window.hpp"
+#include "holdfast/resilience/rate_limits.hpp"
 #include "holdfast/resilience/siphash.hpp"
 #include "holdfast/resilience/sliding_counter.hpp"
 #include "holdfast/resilience/token_bucket.hpp"
 
 namespace holdfast::resilience {
 
-/// How a policy counts; docs/resilience.md compares them. What keeps more than one number a client
-/// (sliding_log.hpp) is not among them.
-enum class RateAlgorithm : std::uint8_t { token_bucket, fixed_window, sliding_counter };
-HOLDFAST_DESCRIBE_ENUM(RateAlgorithm, token_bucket, fixed_window, sliding_counter)
-
-struct RatePolicy {
-  std::string name = "default";  ///< in headers and metrics: letters, digits, '-', '_', '.'
-  RateOptions rate;              ///< `burst` is the token bucket's alone
-  RateAlgorithm algorithm = RateAlgorithm::token_bucket;
-};
-
 struct RateLimiterOptions {
   std::size_t max_keys = 65'536;  ///< clients remembered, 16 bytes each; rounded up to a power of two
 };
 
-class RateLimiter {
+class RateLimiter final : public RateLimits {
  public:
   static constexpr std::size_t kMostPolicies = 64;
 
   /// Throws Error(invalid_argument) without policies or with too many, for a name taken twice, or as
   /// TokenRate, FixedWindowRate and SlidingCounterRate do.
   RateLimiter(std::vector<RatePolicy> policies, RateLimiterOptions options, Random& random);
-  ~RateLimiter();
+  ~RateLimiter() override;
   RateLimiter(const RateLimiter&) = delete;
   RateLimiter& operator=(const RateLimiter&) = delete;
 
   /// Takes `count` of what `key` may have under the policy at `index` (as given; must exist).
   RateDecision try_acquire(std::size_t index, std::string_view key, Instant now,
                            std::uint64_t count = 1) noexcept;
+  /// The same, at ctx.now(). Never waits.
+  RateDecision try_acquire(const Context& ctx, std::size_t index, std::string_view key,
+                           std::uint64_t count = 1) noexcept override {
+    return try_acquire(index, key, ctx.now(), count);
+  }
 
-  std::size_t policy_count() const noexcept { return policies_.size(); }
-  const RatePolicy& policy(std::size_t index) const noexcept { return policies_[index]; }
+  std::size_t policy_count() const noexcept override { return policies_.size(); }
+  const RatePolicy& policy(std::size_t index) const noexcept override { return policies_[index]; }
   std::optional<std::size_t> find_policy(std::string_view name) const noexcept;
 
   /// Busy clients that were forgotten for want of a place; if this grows, raise max_keys.
-  std::uint64_t forgotten() const noexcept { return forgotten_.load(std::memory_order_relaxed); }
+  std::uint64_t forgotten() const noexcept override { return forgotten_.load(std::memory_order_relaxed); }
   std::size_t max_keys() const noexcept { return sets_count_ * kWays; }
 
  private:
