@@ -59,6 +59,10 @@ struct SubscriptionOptions {
   std::size_t max_parked_per_bucket = 1000;  ///< most failed messages and followers; then the bucket pauses
   Duration handler_timeout = std::chrono::seconds(30);  ///< the deadline of one attempt
   StartFrom start_from = StartFrom::beginning;
+  /// For a relay, with an external handler: the order of a whole bucket is kept, not only a key's. One whose
+  /// handler throws is handled again before any other of its bucket, without a wait, for ever; a dead letter
+  /// that was redriven comes with an attempt above 1.
+  bool whole_bucket_in_order = false;
   /// Where set, messages that it says no to are passed over as if they were of another topic: neither handled
   /// nor counted, no transaction, no inbox row. A function of the message alone, for it is asked on any
   /// worker and again after a restart; short, and must neither wait nor throw.

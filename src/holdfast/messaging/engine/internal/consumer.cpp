@@ -157,7 +157,7 @@ void Consumer::give(const TakenLease& lease, std::vector<ParkedKey> parked, std:
   place = std::make_unique<Bucket>(lease, worker_.cancellation.token());
   for (ParkedKey& key : parked) place->parked.emplace(std::move(key.key), key.due);
   place->parked_rows = parked_rows;
-  if (lease.crashes >= kSuspectAfter) {
+  if (lease.crashes >= kSuspectAfter && !options_.whole_bucket_in_order) {
     place->suspect_until = worker_.clock().now() + calm();
     worker_.logger.warn("workers end while they handle a bucket; its messages are handled one by one",
                         {{"group", options_.group}, {"bucket", lease.bucket}, {"ended", lease.crashes}});

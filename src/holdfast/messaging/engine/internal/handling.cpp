@@ -120,7 +120,8 @@ void Consumer::serve(const Context& ctx, Bucket& bucket) {
   if (bucket.suspect(worker_.clock().now())) return serve_suspect(ctx, bucket);
   std::vector<Item> items = take_items(ctx, bucket, options_.batch);
   if (items.empty()) return;
-  if (items.front().crashes < kSuspectAfter) return handle(ctx, bucket, items);
+  if (items.front().crashes < kSuspectAfter || options_.whole_bucket_in_order)
+    return handle(ctx, bucket, items);
   // It stays parked until it is recorded, so there is nothing to put back where this throws or returns.
   const runtime::Permit alone(worker_.suspects, ctx, "waiting to handle a suspect message");
   if (bucket.lost || bucket.releasing || worker_.stopping) return;
@@ -159,6 +160,7 @@ std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket, std::
     auto first = worker_.database.read(
         ctx, [&](sql::Snapshot& snapshot) { return first_parked(snapshot, lease_of(bucket), key, at); });
     if (first && at <= now) {
+      if (options_.whole_bucket_in_order) ++first->message.attempt;
       items.push_back(std::move(*first));
       return items;
     }
@@ -368,7 +370,7 @@ std::vector<Result> Consumer::run_outside(const Context& ctx, Bucket& bucket, st
       HOLDFAST_FAULT("messaging.after_external_handler");
     } catch (const std::exception& error) {
       // A handler that was told to stop has not failed; another worker gets the message.
-      if (bucket.cancellation.token().cancelled()) break;
+      if (bucket.cancellation.token().cancelled() || options_.whole_bucket_in_order) break;
       results[i] = {.outcome = Outcome::failed, .error = shortened(error.what())};
       waiting.add(message.key);
     }

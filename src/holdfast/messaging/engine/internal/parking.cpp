@@ -10,9 +10,7 @@
 #include "holdfast/messaging/internal/headers.hpp"
 
 namespace holdfast::messaging::engine {
-namespace {
 
-/// `history` with one more attempt.
 std::string with_attempt(const std::string& history, WallTime at, std::string_view error) {
   std::string text = history;
   text.pop_back();  // the closing bracket
@@ -22,6 +20,20 @@ std::string with_attempt(const std::string& history, WallTime at, std::string_vi
   text += ']';
   return text;
 }
+
+void bury(sql::Transaction& tx, const Lease& lease, const Message& message, std::string_view error,
+          const std::string& history, const RecordSettings& settings, WallTime now) {
+  tx.execute(
+      "insert into dead_letters(id, group_name, topic, key, bucket, type, version, message_id, position, "
+      "occurred_at, headers, payload, error, attempts, dead_at, redriven_at) "
+      "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null)",
+      settings.ids->make<DeadLetterId>().text(), lease.group, message.topic, message.key, lease.bucket,
+      message.type, message.version, message.id, message.position, message.occurred_at,
+      headers_json(message.headers), message.payload, error, history, now);
+  HOLDFAST_FAULT("messaging.after_bury");
+}
+
+namespace {
 
 void park(sql::Transaction& tx, const Lease& lease, const Message& message, int attempts,
           const std::string& history, WallTime due, std::int64_t crashes) {
@@ -39,18 +51,6 @@ void unpark(sql::Transaction& tx, const Lease& lease, const Message& message) {
   tx.execute(
       "delete from parked_messages where group_name = $1 and bucket = $2 and key = $3 and position = $4",
       lease.group, lease.bucket, message.key, message.position);
-}
-
-void bury(sql::Transaction& tx, const Lease& lease, const Message& message, std::string_view error,
-          const std::string& history, const RecordSettings& settings, WallTime now) {
-  tx.execute(
-      "insert into dead_letters(id, group_name, topic, key, bucket, type, version, message_id, position, "
-      "occurred_at, headers, payload, error, attempts, dead_at, redriven_at) "
-      "values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, null)",
-      settings.ids->make<DeadLetterId>().text(), lease.group, message.topic, message.key, lease.bucket,
-      message.type, message.version, message.id, message.position, message.occurred_at,
-      headers_json(message.headers), message.payload, error, history, now);
-  HOLDFAST_FAULT("messaging.after_bury");
 }
 
 void record_failure(sql::Transaction& tx, const Lease& lease, const Item& item, const std::string& error,

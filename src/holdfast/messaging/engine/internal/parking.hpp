@@ -78,6 +78,12 @@ std::vector<std::int64_t> parked_counts(sql::Queries& queries, std::string_view 
 /// Keys with messages that were redriven and that no worker has tried since.
 std::vector<ParkedKey> redriven_keys(sql::Queries& queries, std::string_view group);
 
+/// Makes `message` a dead letter. `history` has all its attempts.
+void bury(sql::Transaction& tx, const Lease& lease, const Message& message, std::string_view error,
+          const std::string& history, const RecordSettings& settings, WallTime now);
+/// `history` with one more attempt.
+std::string with_attempt(const std::string& history, WallTime at, std::string_view error);
+
 /// Writes down what became of `items`, and how far the bucket is. The fence must have been checked in
 /// this transaction (advance()).
 Recorded record(sql::Transaction& tx, const Lease& lease, const std::vector<Item>& items,
