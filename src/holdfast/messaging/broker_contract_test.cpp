@@ -174,8 +174,7 @@ TEST_P(BrokerContract, AProcessKilledMidBatchIsReplacedWithinItsLease) {
   });
 }
 
-TEST_P(BrokerContract, AServerKilledAndRestartedMidBatchLosesNothing) {
-  if (!outside()) GTEST_SKIP() << "there is no server";
+TEST_P(ServerContract, AServerKilledAndRestartedMidBatchLosesNothing) {
   run([&](const Context& ctx) {
     auto node = process(ctx);
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
@@ -199,8 +198,7 @@ TEST_P(BrokerContract, AServerKilledAndRestartedMidBatchLosesNothing) {
   });
 }
 
-TEST_P(BrokerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
-  if (!outside()) GTEST_SKIP() << "there is no server";
+TEST_P(ServerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
   run([&](const Context& ctx) {
     GetParam()->kill_server();
     auto node = process(ctx);
@@ -215,8 +213,7 @@ TEST_P(BrokerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
   });
 }
 
-TEST_P(BrokerContract, AServerThatLostItsStoreIsSentAllThatIsNotHandled) {
-  if (!outside()) GTEST_SKIP() << "there is no server";
+TEST_P(ServerContract, AServerThatLostItsStoreIsSentAllThatIsNotHandled) {
   run([&](const Context& ctx) {
     auto node = process(ctx);
     runtime::Latch go;
@@ -247,8 +244,7 @@ TEST_P(BrokerContract, AServerThatLostItsStoreIsSentAllThatIsNotHandled) {
   });
 }
 
-TEST_P(BrokerContract, AStoreLostUnderARunningProcessIsNoticed) {
-  if (!outside()) GTEST_SKIP() << "there is no server";
+TEST_P(ServerContract, AStoreLostUnderARunningProcessIsNoticed) {
   run([&](const Context& ctx) {
     auto node = process(ctx);
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
@@ -454,8 +450,7 @@ TEST_P(BrokerContract, ANewGroupStartsAtTheBeginningUnlessItAsksForNow) {
   });
 }
 
-TEST_P(BrokerContract, AnotherKindOfBrokerGoesOnWhereTheFormerWas) {
-  if (!outside()) GTEST_SKIP() << "it is the other kind";
+TEST_P(ServerContract, AnotherKindOfBrokerGoesOnWhereTheFormerWas) {
   run([&](const Context& ctx) {
     Seen seen;
     const auto use = [&](std::unique_ptr<Process> node, int from) {
@@ -489,8 +484,7 @@ TEST_P(BrokerContract, AnotherKindOfBrokerGoesOnWhereTheFormerWas) {
   });
 }
 
-TEST_P(BrokerContract, AnotherDatabasesLogIsRefused) {
-  if (!outside()) GTEST_SKIP() << "there is no server";
+TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
   run([&](const Context& ctx) {
     auto node = process(ctx);
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
@@ -511,6 +505,8 @@ TEST_P(BrokerContract, AnotherDatabasesLogIsRefused) {
 
 const BrokerKind kEmbedded{.name = "embedded", .connect = nullptr};
 
+INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats),
+                         [](const auto& kind) { return std::string(kind.param->name); });
 INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats),
                          [](const auto& kind) { return std::string(kind.param->name); });
 

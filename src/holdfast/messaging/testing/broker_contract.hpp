@@ -1,7 +1,8 @@
 // The contract of Publisher and Subscriber over any broker: what a handler may rely on whichever is
 // configured. An adapter gives a BrokerKind and instantiates the suite:
 //
-//   INSTANTIATE_TEST_SUITE_P(Nats, BrokerContract, ::testing::Values(&kNats), name_of_kind);
+//   INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats), name_of_kind);
+//   INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats), name_of_kind);
 //
 // Each test has a database of its own, and as many Processes on it as it likes.
 #pragma once
@@ -197,5 +198,8 @@ class BrokerContract : public ::testing::TestWithParam<const BrokerKind*> {
   std::optional<runtime::Runtime> runtime_;
   const std::string log_ = "t" + std::to_string(random_.next() % 1'000'000'000);
 };
+
+/// What is asked of brokers that are servers only.
+class ServerContract : public BrokerContract {};
 
 }  // namespace holdfast::messaging
