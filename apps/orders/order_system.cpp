@@ -23,7 +23,6 @@
 #include "holdfast/observe/health.hpp"
 #include "holdfast/resilience/admission.hpp"
 #include "holdfast/resilience/dependencies.hpp"
-#include "holdfast/resilience/rate_limiter.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/lifecycle.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
@@ -43,6 +42,7 @@
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
 #include "orders/wiring_checkout.hpp"
+#include "orders/wiring_redis.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -305,10 +305,13 @@ struct OrderSystem::State {
 
   http::Router make_router() {
     http::Router router;
+    shared = std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
     add_middlewares(router);
     catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes);
-    pages = std::make_unique<catalog::ProductPages>(catalog::sources_of(*database), settings.catalog.page,
-                                                    runtime.clock(), metrics, log.logger("catalog"));
+    pages = std::make_unique<catalog::ProductPages>(
+        catalog::sources_of(*database), settings.catalog.page,
+        catalog::ProductPages::Parts{shared->cache(), runtime.clock(), runtime.random(), metrics},
+        log.logger("catalog"));
     catalog::add_page_routes(router, *database, *idempotency, ids, *pages);
     inventory::add_routes(router, *database, *idempotency);
     ordering::add_routes(router, *database, *idempotency, *ordering, outbox->committed(),
@@ -364,9 +367,7 @@ struct OrderSystem::State {
     add_admission(router);
     router.use(access::authentication(*authenticator));
     if (!settings.rate_limit.enabled) return;
-    limiter = std::make_unique<resilience::RateLimiter>(
-        rate_policies(settings.rate_limit),
-        resilience::RateLimiterOptions{.max_keys = settings.rate_limit.max_clients}, runtime.random());
+    limiter = shared->rate_limits(rate_policies(settings.rate_limit), settings.rate_limit.max_clients);
     router.use(http::rate_limit(*limiter, metrics,
                                 {.key =
                                      [](const Context& ctx, const http::Request& request) {
@@ -449,7 +450,8 @@ struct OrderSystem::State {
   std::unique_ptr<messaging::EmbeddedBroker> broker;
   std::unique_ptr<resilience::AdmissionGate> gate;
   std::unique_ptr<resilience::AdmissionGate> reports_gate;
-  std::unique_ptr<resilience::RateLimiter> limiter;
+  std::unique_ptr<RedisWiring> shared;
+  std::unique_ptr<resilience::RateLimits> limiter;
   std::unique_ptr<access::Authenticator> authenticator;
   std::unique_ptr<catalog::ProductPages> pages;
   std::unique_ptr<http::Server> server;

@@ -22,6 +22,7 @@
 #include "orders/modules/ordering/checkout_settings.hpp"
 #include "orders/modules/payments/settings.hpp"
 #include "orders/modules/shipping/settings.hpp"
+#include "orders/redis_settings.hpp"
 
 namespace holdfast::orders {
 
@@ -342,6 +343,7 @@ struct Settings {
   std::string data = "data";
   HttpSettings http;
   DatabaseSettings database;
+  RedisSettings redis;
   RateLimitSettings rate_limit;
   IdempotencySettings idempotency;
   MessagingSettings messaging;
@@ -358,6 +360,8 @@ struct Settings {
   RuntimeSettings runtime;
   resilience::DependencyMap dependencies;
 
+  /// What is kept in Redis must be of a kind that can be.
+  void validate(Violations& faults) const;
   static constexpr auto rules() {
     return holdfast::rules(
         field<&Settings::data>().length(1, 4096).doc("Folder of the database and the mail."),
@@ -366,7 +370,7 @@ struct Settings {
   }
 };
 HOLDFAST_DESCRIBE(Settings,
-                  (data, http, database, rate_limit, idempotency, messaging, saga, checkout, payments,
+                  (data, http, database, redis, rate_limit, idempotency, messaging, saga, checkout, payments,
                    shipping, dependencies, notifications, webhooks, catalog, worker, shutdown, log, runtime))
 
 }  // namespace holdfast::orders

@@ -15,6 +15,18 @@ resilience::FallbackOptions fallback_options(const PageSettings& settings, Durat
   return {.max_keys = settings.max_remembered, .max_staleness = settings.max_staleness, .patience = budget};
 }
 
+/// Fresh for a while; past that it is asked for anew within the budget, and served as it was where that
+/// fails.
+cache::CachedOptions cache_options(const PageSettings& settings) {
+  const Duration fresh = settings.bought_together_fresh_for;
+  cache::CachedOptions options;
+  options.name = "page_bought_together";
+  options.fresh_for = fresh;
+  options.stale_while_refreshed = Duration(0);
+  options.stale_if_error = std::max(settings.max_staleness - fresh, Duration(0));
+  return options;
+}
+
 /// As a source that is late: until the caller has no more time, if that is sooner.
 void be_late(const Context& ctx, Duration delay) {
   if (delay <= Duration(0)) return;
@@ -43,14 +55,7 @@ PageSources sources_of(sql::Database& database) {
   return sources;
 }
 
-template <class T>
-ProductPages::Part<T>::Part(std::string part_name, Duration budget, Duration fresh, Duration late,
-                            const PageSettings& settings, const Clock& clock, observe::Metrics& metrics)
-    : name(std::move(part_name)),
-      fresh_for(fresh),
-      delay(late),
-      coalescer("page_" + name, {}, metrics),
-      last_good("page_" + name, fallback_options(settings, budget), clock, metrics) {
+ProductPages::Part::Part(std::string part_name, observe::Metrics& metrics) : name(std::move(part_name)) {
   const auto counted = [&](const char* outcome) {
     return metrics.counter("holdfast_page_parts_total",
                            "Optional parts of product pages, by what became of them.",
@@ -61,18 +66,25 @@ ProductPages::Part<T>::Part(std::string part_name, Duration budget, Duration fre
   left_out = counted("left_out");
 }
 
-ProductPages::ProductPages(PageSources sources, const PageSettings& settings, const Clock& clock,
-                           observe::Metrics& metrics, observe::Logger logger)
+ProductPages::ProductPages(PageSources sources, const PageSettings& settings, const Parts& parts,
+                           observe::Logger logger)
     : sources_(std::move(sources)),
+      settings_(settings),
+      clock_(parts.clock),
       logger_(std::move(logger)),
-      reviews_("reviews", settings.reviews_budget, Duration(0), settings.reviews_delay, settings, clock,
-               metrics),
-      bought_together_("boughtTogether", settings.bought_together_budget, settings.bought_together_fresh_for,
-                       settings.bought_together_delay, settings, clock, metrics) {}
+      reviews_("reviews", parts.metrics),
+      shared_reviews_("page_reviews", {}, parts.metrics),
+      last_reviews_("page_reviews", fallback_options(settings, settings.reviews_budget), parts.clock,
+                    parts.metrics),
+      bought_together_("boughtTogether", parts.metrics),
+      kept_bought_together_(parts.cache, cache_options(settings), parts.clock, parts.random, parts.metrics,
+                            [this](const Context& ctx, const std::string& sku) {
+                              be_late(ctx, settings_.bought_together_delay);
+                              return sources_.bought_together(ctx, sku);
+                            }) {}
 
 /// One line when a part begins to be missing and one when it is back, however many pages there are.
-template <class T>
-void ProductPages::tell(const Context& ctx, Part<T>& part, bool degraded, std::string_view why) {
+void ProductPages::tell(const Context& ctx, Part& part, bool degraded, std::string_view why) {
   if (part.degraded.load(std::memory_order_relaxed) == degraded) return;
   if (part.degraded.exchange(degraded) == degraded) return;
   if (degraded) {
@@ -82,30 +94,31 @@ void ProductPages::tell(const Context& ctx, Part<T>& part, bool degraded, std::s
   }
 }
 
-template <class T>
-template <class Source>
-auto ProductPages::Part<T>::ask(const Context& ctx, const std::string& sku, const Source& source)
-    -> resilience::Fallen<std::shared_ptr<const T>> {
-  if (fresh_for > Duration(0)) {
-    auto kept = last_good.find(sku);
-    if (kept && kept->age < fresh_for) {
-      kept->stale_since.reset();
-      return *std::move(kept);
-    }
-  }
-  return last_good.get(ctx, sku, [&](const Context& bounded) {
-    return coalescer.get(bounded, sku, [&](const Context& own) {
-      be_late(own, delay);
-      return source(own, sku);
+auto ProductPages::ask_reviews(const Context& ctx, const std::string& sku) -> Asked<ReviewSummary> {
+  return last_reviews_.get(ctx, sku, [&](const Context& bounded) {
+    return shared_reviews_.get(bounded, sku, [&](const Context& own) {
+      be_late(own, settings_.reviews_delay);
+      return sources_.reviews(own, sku);
     });
   });
 }
 
-template <class T, class Source>
-void ProductPages::fetch(const Context& ctx, const std::string& sku, Part<T>& part, const Source& source,
+auto ProductPages::ask_bought_together(const Context& ctx, const std::string& sku)
+    -> Asked<std::vector<Companion>> {
+  auto kept = kept_bought_together_.ask(ctx.with_timeout(settings_.bought_together_budget), sku);
+  Asked<std::vector<Companion>> asked{.value = std::move(kept.value)};
+  if (!kept.stale) return asked;
+  asked.age = kept.age;
+  asked.stale_since = clock_.wall_now() - std::chrono::duration_cast<WallTime::duration>(kept.age);
+  return asked;
+}
+
+template <class T>
+void ProductPages::fetch(const Context& ctx, const std::string& sku, Part& part,
+                         Asked<T> (ProductPages::*ask)(const Context&, const std::string&),
                          std::optional<T>& shown, ProductPage& page) {
   try {
-    const auto found = part.ask(ctx, sku, source);
+    const Asked<T> found = (this->*ask)(ctx, sku);
     shown = *found.value;
     if (!found.stale_since) {
       part.shown_fresh.add();
@@ -127,10 +140,11 @@ void ProductPages::fetch(const Context& ctx, const std::string& sku, Part<T>& pa
 ProductPage ProductPages::get(const Context& ctx, const std::string& sku) {
   ProductPage page;
   runtime::FiberGroup parts(ctx);  // its fibers share this frame; it is gone before the frame is
-  parts.spawn("page reviews",
-              [&](const Context& own) { fetch(own, sku, reviews_, sources_.reviews, page.reviews, page); });
+  parts.spawn("page reviews", [&](const Context& own) {
+    fetch(own, sku, reviews_, &ProductPages::ask_reviews, page.reviews, page);
+  });
   parts.spawn("page bought together", [&](const Context& own) {
-    fetch(own, sku, bought_together_, sources_.bought_together, page.bought_together, page);
+    fetch(own, sku, bought_together_, &ProductPages::ask_bought_together, page.bought_together, page);
   });
   PageSources::Critical critical = sources_.critical(ctx, sku);
   parts.wait();

@@ -1,8 +1,9 @@
 // ProductPages: all that a product's page shows, in one call. Product and stock must be there; reviews and
 // what is bought together are optional parts: each has a time budget of its own, they are asked for at the
-// same time, and one that fails or is late is left out, or served as it last was.
+// same time, and one that fails or is late is left out, or served as it last was. What is bought together is
+// kept in the cache for a while.
 //
-//   ProductPages pages(sources_of(db), settings.catalog.page, clock, metrics, logger);
+//   ProductPages pages(sources_of(db), settings.catalog.page, {cache, clock, random, metrics}, logger);
 //   const ProductPage page = pages.get(ctx, "MUG-1");
 //   page.degraded          // {"reviews"}: what is missing or old; page.stale says since when it is old
 //
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "holdfast/base/reflect.hpp"
+#include "holdfast/cache/cached.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
 #include "holdfast/resilience/coalesce.hpp"
@@ -62,42 +64,49 @@ PageSources sources_of(sql::Database& database);
 
 class ProductPages {
  public:
-  /// `clock` and `metrics` are borrowed.
-  ProductPages(PageSources sources, const PageSettings& settings, const Clock& clock,
-               observe::Metrics& metrics, observe::Logger logger);
+  /// All are borrowed.
+  struct Parts {
+    cache::Cache& cache;
+    const Clock& clock;
+    Random& random;
+    observe::Metrics& metrics;
+  };
+  ProductPages(PageSources sources, const PageSettings& settings, const Parts& parts, observe::Logger logger);
 
   /// Throws what the critical source throws: Error(not_found, "unknown_sku"), and others.
   ProductPage get(const Context& ctx, const std::string& sku);
 
  private:
+  /// An optional part, as it was asked for: of now, or since when it is not.
   template <class T>
+  using Asked = resilience::Fallen<std::shared_ptr<const T>>;
+  /// How the pages get on with it.
   struct Part {
-    Part(std::string name, Duration budget, Duration fresh_for, Duration delay, const PageSettings& settings,
-         const Clock& clock, observe::Metrics& metrics);
-    /// From memory while that is fresh; else from the source, within the budget; else as it was.
-    template <class Source>
-    resilience::Fallen<std::shared_ptr<const T>> ask(const Context& ctx, const std::string& sku,
-                                                     const Source& source);
+    Part(std::string part_name, observe::Metrics& metrics);
     const std::string name;
-    const Duration fresh_for;
-    const Duration delay;
-    resilience::Coalescer<T> coalescer;
-    resilience::LastGood<std::shared_ptr<const T>> last_good;  // shared with the pages that show it
     observe::Counter shown_fresh;
     observe::Counter shown_stale;
     observe::Counter left_out;
     std::atomic<bool> degraded{false};
   };
-  template <class T, class Source>
-  void fetch(const Context& ctx, const std::string& sku, Part<T>& part, const Source& source,
-             std::optional<T>& shown, ProductPage& page);
+
+  Asked<ReviewSummary> ask_reviews(const Context& ctx, const std::string& sku);
+  Asked<std::vector<Companion>> ask_bought_together(const Context& ctx, const std::string& sku);
   template <class T>
-  void tell(const Context& ctx, Part<T>& part, bool degraded, std::string_view why);
+  void fetch(const Context& ctx, const std::string& sku, Part& part,
+             Asked<T> (ProductPages::*ask)(const Context&, const std::string&), std::optional<T>& shown,
+             ProductPage& page);
+  void tell(const Context& ctx, Part& part, bool degraded, std::string_view why);
 
   const PageSources sources_;
+  const PageSettings settings_;
+  const Clock& clock_;
   const observe::Logger logger_;
-  Part<ReviewSummary> reviews_;
-  Part<std::vector<Companion>> bought_together_;
+  Part reviews_;
+  resilience::Coalescer<ReviewSummary> shared_reviews_;
+  resilience::LastGood<std::shared_ptr<const ReviewSummary>> last_reviews_;  // shared with pages that show it
+  Part bought_together_;
+  cache::Cached<std::vector<Companion>> kept_bought_together_;
 };
 
 }  // namespace holdfast::orders::catalog

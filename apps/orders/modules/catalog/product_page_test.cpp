@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "holdfast/cache/memory_cache.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "orders/testing/domain.hpp"
 
@@ -25,7 +26,8 @@ struct Shelf {
       if (broken) throw Error(ErrorCode::unavailable, "The reviews are away.");
       return real(ctx, sku);
     };
-    pages.emplace(std::move(sources), settings, d.clock, metrics, observe::Logger());
+    pages.emplace(std::move(sources), settings, ProductPages::Parts{cache, d.clock, random, metrics},
+                  observe::Logger());
   }
   void review(std::int64_t stars) {
     d.write([&](sql::Transaction& tx) { add_review(d.ctx, tx, ids, "MUG", {stars, "Ada", "Holds tea."}); });
@@ -38,6 +40,7 @@ struct Shelf {
   PageSettings settings;
   observe::Metrics metrics;
   SeededRandom random{1};
+  cache::MemoryCache cache{{}, d.clock, random, metrics};
   IdGenerator ids{d.clock, random};
   bool slow = false;
   runtime::Latch never;

@@ -1,0 +1,159 @@
+// The Order System with a Redis, and with one that dies.
+#include "orders/wiring_redis.hpp"
+
+#include <gmock/gmock.h>
+
+#include "holdfast/redis/testing/server.hpp"
+#include "holdfast/runtime/fiber.hpp"
+#include "orders/modules/catalog/catalog.hpp"
+#include "orders/testing/running_system.hpp"
+
+namespace holdfast::orders {
+namespace {
+
+using namespace std::chrono_literals;
+using redis::testing::RedisServer;
+using testing::Answer;
+using ::testing::HasSubstr;
+using testing::RunningSystem;
+
+class OrderSystemOnRedis : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (RedisServer::unwanted()) GTEST_SKIP() << "HOLDFAST_EMBEDDED_ONLY=1: no redis-server";
+  }
+  /// Two processes' worth of it, each with a database of its own, on one Redis.
+  static void with_two(const std::function<void(RedisServer&, RunningSystem&, RunningSystem&)>& body,
+                       const std::function<void(Settings&)>& adjust = {}) {
+    RedisServer server;
+    const sql::TemporaryFolder folder;
+    SystemClock clock;
+    SeededRandom random(5);
+    runtime::Runtime runtime({.loops = 1}, clock, random);
+    runtime.run([&](const Context& ctx) {
+      const auto settings_for = [&](const char* name) {
+        Settings settings = testing::test_settings(folder.path() / name);
+        settings.redis.url = config::Secret(server.url());
+        settings.redis.answer_timeout = 5s;
+        settings.redis.processes = 2;
+        if (adjust) adjust(settings);
+        return settings;
+      };
+      RunningSystem a(ctx, runtime, settings_for("a"));
+      RunningSystem b(ctx, runtime, settings_for("b"));
+      body(server, a, b);
+    });
+  }
+  static bool eventually(const Context& ctx, const std::function<bool()>& holds) {
+    for (int i = 0; i < 1000; ++i) {
+      if (holds()) return true;
+      runtime::sleep_for(ctx, 5ms);
+    }
+    return false;
+  }
+};
+
+TEST_F(OrderSystemOnRedis, ClientsHaveOneLimitInAllProcessesAndAShareOfItWithoutRedis) {
+  with_two(
+      [](RedisServer& server, RunningSystem& a, RunningSystem& b) {
+        a.key = b.key = "";  // as one address without a key
+        int passed = 0;
+        for (int i = 0; i < 30; ++i) passed += (i % 2 == 0 ? a : b).get("/v1/products").status == 200 ? 1 : 0;
+        EXPECT_EQ(passed, 20);
+        const Answer refused = b.get("/v1/products");
+        EXPECT_EQ(refused.status, 429);
+        EXPECT_THAT(refused.header("Retry-After"), ::testing::Not(""));
+        EXPECT_EQ(refused.header("X-RateLimit-Limit"), "20");
+
+        server.kill();
+        EXPECT_EQ(a.get("/v1/products", {{"X-Nothing", "1"}}).status, 429) << "what it was told holds";
+        a.key = a.admin;
+        EXPECT_EQ(a.get("/v1/products").status, 200);
+        const auto fallbacks = [&] {
+          return a.metrics.counter("holdfast_rate_limit_shared_total", "", {{"outcome", "fallback"}}).value();
+        };
+        EXPECT_TRUE(eventually(a.ctx, [&] {  // once the tokens it has are used up
+          EXPECT_EQ(a.get("/v1/products").status, 200);
+          return fallbacks() > 0;
+        }));
+      },
+      [](Settings& settings) {
+        settings.rate_limit.slow_refusal = 0ms;
+        settings.rate_limit.anonymous_requests = 1;
+        settings.rate_limit.window = std::chrono::hours(1);
+        settings.rate_limit.anonymous_burst = 20;
+      });
+}
+
+TEST_F(OrderSystemOnRedis, WhatOneProcessLookedUpAnotherShowsAndADeadRedisOnlyCostsTheLookUp) {
+  with_two([](RedisServer& server, RunningSystem& a, RunningSystem& b) {
+    for (RunningSystem* system : {&a, &b}) {
+      system->add_product("MUG", 850, 10);
+      system->add_product("TEA", 300, 10);
+    }
+    a.system.database().transact(a.ctx, [](sql::Transaction& tx) {
+      catalog::count_together(tx, {"MUG", "TEA"});
+    });
+    EXPECT_THAT(a.get("/v1/products/MUG/page").body, HasSubstr(R"("boughtTogether":[{"sku":"TEA")"));
+    EXPECT_THAT(b.get("/v1/products/MUG/page").body, HasSubstr(R"("boughtTogether":[{"sku":"TEA")"))
+        << "its own database knows of no such pair";
+
+    server.kill();
+    const Answer own = b.get("/v1/products/TEA/page");
+    EXPECT_EQ(own.status, 200);
+    EXPECT_THAT(own.body, HasSubstr(R"("boughtTogether":[])")) << "looked up in its own database";
+    EXPECT_THAT(own.body, HasSubstr(R"("degraded":[])"));
+    EXPECT_EQ(b.order("k1", R"({"customerId":"1","items":[{"sku":"MUG","quantity":2}]})").status, 201);
+    server.start();
+    const auto answered = [&] {
+      return a.metrics
+          .counter("holdfast_redis_commands_total", "", {{"client", "shared"}, {"outcome", "answered"}})
+          .value();
+    };
+    const std::uint64_t before = answered();
+    EXPECT_TRUE(eventually(a.ctx, [&] {
+      EXPECT_EQ(a.get("/v1/products/NEW" + std::to_string(answered()) + "/page").status, 404);
+      EXPECT_EQ(a.get("/v1/products/TEA/page").status, 200);
+      return answered() > before;
+    })) << "it is used again, without a restart";
+    EXPECT_EQ(a.get("/v1/products/MUG/page").status, 200);
+  });
+}
+
+TEST_F(OrderSystemOnRedis, StartsAndServesWhileThereIsNoneYet) {
+  testing::with_system(
+      [](RunningSystem& s) {
+        s.add_product("MUG", 850, 10);
+        EXPECT_EQ(s.get("/v1/products/MUG/page").status, 200);
+        EXPECT_EQ(s.order("k1", R"({"customerId":"1","items":[{"sku":"MUG","quantity":2}]})").status, 201);
+        for (int i = 0; i < 60; ++i) EXPECT_EQ(s.get("/v1/products/MUG/page").status, 200);
+        const Answer ready = s.get("/health/ready");
+        EXPECT_EQ(ready.status, 200) << ready.body;
+        EXPECT_THAT(ready.body, HasSubstr("redis is asked nothing")) << "and it is said";
+        EXPECT_THAT(s.logged, HasSubstr("Redis is away")) << s.logged;
+      },
+      [](Settings& settings) { settings.redis.url = config::Secret("redis://127.0.0.1:1"); });
+}
+
+TEST(RedisSettings, AreCheckedBeforeAnythingStarts) {
+  const auto faults_of = [](const Settings& settings) {
+    std::string all;
+    Violations faults;
+    settings.redis.validate(faults);
+    settings.validate(faults);
+    for (const FieldViolation& fault : faults.kept()) all += fault.pointer + " " + fault.message + "\n";
+    return all;
+  };
+  Settings settings;
+  EXPECT_EQ(faults_of(settings), "");
+  settings.redis.url = config::Secret("http://me:hunter2@cache");
+  EXPECT_THAT(faults_of(settings), HasSubstr("/url can't be used: The Redis URL begins with none of"));
+  EXPECT_THAT(faults_of(settings), ::testing::Not(HasSubstr("hunter2")));
+  settings.redis.url = config::Secret("redis://cache");
+  EXPECT_EQ(faults_of(settings), "");
+  settings.rate_limit.algorithm = resilience::RateAlgorithm::fixed_window;
+  EXPECT_THAT(faults_of(settings), HasSubstr("must be token_bucket where redis.url is set"));
+}
+
+}  // namespace
+}  // namespace holdfast::orders
