@@ -62,6 +62,7 @@ http::ServerOptions server_options(const HttpSettings& settings, observe::Metric
   options.limits.head_timeout = settings.head_timeout;
   options.limits.write_timeout = settings.write_timeout;
   options.limits.request_timeout = settings.request_timeout;
+  options.limits.max_start_wait = settings.max_wait;
   options.on_refused = [&metrics](std::string_view reason, int) {
     metrics
         .counter("holdfast_http_refused_total", "Requests refused before there was one to route.",

@@ -113,22 +113,29 @@ void add_health(http::Router& router, const OpsParts& parts) {
   router.get(
       "/health/live",
       [](const Context&, http::Request&) { return http::Response::json(200, R"({"status":"alive"})"); },
-      {.name = "live", .summary = "Whether this process answers; looks at nothing else", .tags = {"health"}});
+      {.name = "live",
+       .summary = "Whether this process answers; looks at nothing else",
+       .tags = {"health"},
+       .priority = Priority::critical});
   router.get("/health/ready",
              [&health = parts.health](const Context&, http::Request&) {
                const observe::HealthReport report = health.report();
                return http::Response::json(report.http_status(), report.to_json());
              },
-             {.name = "ready", .summary = "Whether work should be sent here", .tags = {"health"}});
-  router.get("/metrics",
-             [&metrics = parts.metrics](const Context&, http::Request& request) {
-               if (request.header("Accept").find("application/openmetrics-text") != std::string_view::npos) {
-                 return http::Response::of(200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                                           metrics.expose_openmetrics());
-               }
-               return http::Response::of(200, "text/plain; version=0.0.4; charset=utf-8", metrics.expose());
-             },
-             {.name = "metrics", .summary = "For Prometheus", .tags = {"health"}});
+             {.name = "ready",
+              .summary = "Whether work should be sent here",
+              .tags = {"health"},
+              .priority = Priority::critical});
+  router.get(
+      "/metrics",
+      [&metrics = parts.metrics](const Context&, http::Request& request) {
+        if (request.header("Accept").find("application/openmetrics-text") != std::string_view::npos) {
+          return http::Response::of(200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                                    metrics.expose_openmetrics());
+        }
+        return http::Response::of(200, "text/plain; version=0.0.4; charset=utf-8", metrics.expose());
+      },
+      {.name = "metrics", .summary = "For Prometheus", .tags = {"health"}, .priority = Priority::critical});
 }
 
 void add_dead_letters(http::Router& router, sql::Database& database) {
@@ -307,7 +314,7 @@ std::vector<observe::Observation> observe_server(observe::Metrics& metrics, cons
           &ServerStatistics::connections_accepted);
   counter("holdfast_http_connections_refused_total", "Connections over the limit.",
           &ServerStatistics::connections_refused);
-  counter("holdfast_http_shed_total", "Requests over the limit of those in flight.",
+  counter("holdfast_http_shed_total", "Requests turned away at once, or after they had waited for too long.",
           &ServerStatistics::requests_shed);
   counter("holdfast_http_client_gone_total", "Requests whose client hung up before it was answered.",
           &ServerStatistics::clients_gone);
@@ -317,6 +324,8 @@ std::vector<observe::Observation> observe_server(observe::Metrics& metrics, cons
   counter("holdfast_http_sent_bytes_total", "Bytes sent.", &ServerStatistics::bytes_sent);
   gauge("holdfast_http_connections", "Connections open.", &ServerStatistics::connections_open);
   gauge("holdfast_http_requests_in_flight", "Requests being served.", &ServerStatistics::requests_in_flight);
+  gauge("holdfast_http_requests_waiting", "Of those in flight, the ones that wait for their loop's time.",
+        &ServerStatistics::requests_waiting);
   return observations;
 }
 

@@ -40,21 +40,38 @@ void Connection::on_ready(bool readable, bool writable, bool hung_up) {
   readable_ = readable_ || readable || hung_up;
   hung_up_ = hung_up_ || hung_up;
   if (on_fiber_) {
-    if (hung_up && exchange_->cancellation) {
-      client_gone_ = true;
-      exchange_->cancellation->cancel();
-    }
+    if (hung_up) client_gone_ = true;
+    if (hung_up && exchange_->cancellation) exchange_->cancellation->cancel();
     if (writable && exchange_->has_output()) flush();
     waiting_.wake();
     return;
   }
   while (proceed()) {
     on_fiber_ = true;
-    if (shard_.loop.spawn("http request", [this] { run_fiber(); })) return;
+    client_gone_ = false;
+    if (shard_.begin(*this, priority())) return;
     on_fiber_ = false;
     shard_.counters.in_flight.subtract();
     shed(std::chrono::seconds(1));
   }
+}
+
+bool Connection::begin() {
+  return shard_.loop.spawn("http request", [this] { run_fiber(); });
+}
+
+void Connection::turn_away(Duration for_now) {
+  on_fiber_ = false;
+  shard_.counters.in_flight.subtract();
+  if (phase_ == Phase::closed) return shard_.remove(*this);
+  shed(for_now);
+  on_ready(false, false, false);
+}
+
+/// Of its request, as its route has it.
+Priority Connection::priority() const noexcept {
+  const Route* const route = exchange_->request.route;
+  return route == nullptr ? Priority::normal : route->info.priority;
 }
 
 void Connection::on_timeout() {
@@ -312,6 +329,7 @@ Connection::Step Connection::hand_over() {
   if (shard_.options.turns_away && x.request.route != nullptr && !x.refusal) {
     if (const auto for_now = shard_.options.turns_away(x.request)) return shed(*for_now);
   }
+  if (const Duration wait = shard_.too_long_a_wait(priority()); wait > Duration::zero()) return shed(wait);
   phase_ = Phase::serving;
   shard_.counters.in_flight.add();
   return Step::serve;

@@ -228,6 +228,7 @@ ServerStatistics Server::statistics() const noexcept {
     sum.connections_refused += counters.connections_refused.value();
     sum.requests_started += counters.started.value();
     sum.requests_in_flight += counters.in_flight.value();
+    sum.requests_waiting += counters.waiting.value();
     sum.requests_shed += counters.shed.value();
     sum.requests_refused += counters.refused.value();
     sum.clients_gone += counters.gone.value();

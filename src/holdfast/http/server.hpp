@@ -39,6 +39,8 @@ struct ServerLimits {
   std::size_t max_discarded_bytes = 256 * 1024;
   std::size_t max_connections_per_loop = 20'000;         ///< one more gets 503 and a close
   std::size_t max_requests_in_flight_per_loop = 10'000;  ///< one more gets 503, its connection lives
+  /// A request that has been read and would wait, or has waited, so long for its loop's time gets 503.
+  Duration max_start_wait = std::chrono::seconds(1);
   Duration idle_timeout = std::chrono::seconds(75);  ///< between requests of a connection; closed silently
   Duration head_timeout = std::chrono::seconds(10);  ///< from a head's first byte to its last; 408
   std::size_t min_body_bytes_per_second = 1024;      ///< averaged over body_rate_window; 408
@@ -77,7 +79,8 @@ struct ServerStatistics {
   std::uint64_t connections_refused = 0;  ///< over max_connections_per_loop
   std::uint64_t requests_started = 0;
   std::uint64_t requests_in_flight = 0;
-  std::uint64_t requests_shed = 0;     ///< over max_requests_in_flight_per_loop, or turned away
+  std::uint64_t requests_waiting = 0;  ///< of those, for their loop's time
+  std::uint64_t requests_shed = 0;     ///< over a limit of those, turned away, or past max_start_wait
   std::uint64_t requests_refused = 0;  ///< malformed or over a limit
   std::uint64_t clients_gone = 0;      ///< requests whose client hung up before it was answered
   /// Of those, the ones that were worked on to their end all the same: their handlers did not stop.

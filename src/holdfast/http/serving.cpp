@@ -30,6 +30,11 @@ void Connection::run_fiber() {
 
 void Connection::serve_one() {
   if (phase_ == Phase::closed) return shard_.counters.in_flight.subtract();  // aborted before its turn
+  if (client_gone_) {                                                        // while it waited for its turn
+    shard_.counters.gone.add();
+    shard_.counters.in_flight.subtract();
+    return close();
+  }
   Exchange& x = *exchange_;
   if (x.has_output()) shard_.flush_later(*this);  // answers of earlier requests, should this one wait
   x.cancellation.emplace();
@@ -43,7 +48,6 @@ void Connection::serve_one() {
   if (info != nullptr && info->streaming_body) x.request.body_reader = &reader;
   const Context ctx = shard_.root.for_request(std::move(asked));
 
-  client_gone_ = false;
   Response response = answer(ctx);
   const bool stopped = response.status == status_of(ErrorCode::cancelled);
   if (client_gone_ && !stopped) shard_.counters.ghosts.add();
@@ -58,7 +62,7 @@ void Connection::serve_one() {
       send_response(response, closing);
     }
   }
-  if (client_gone_ && !response.endless) shard_.counters.gone.add();
+  if (std::exchange(client_gone_, false) && !response.endless) shard_.counters.gone.add();
   shard_.counters.in_flight.subtract();
   if (phase_ != Phase::closed) finish_request(closing);
 }

@@ -72,7 +72,8 @@ Shard::Shard(runtime::Loop& loop_, const Router& router_, const ServerOptions& o
       }),
       idle_grace_([this] {
         for (std::size_t i = connections_.size(); i-- > 0;) connections_[i]->close_if_idle();
-      }) {}
+      }),
+      queue_(options_.limits.max_start_wait) {}
 
 Shard::~Shard() {
   if (listener_ >= 0) close_listener();
@@ -170,6 +171,30 @@ void Shard::remove(Connection& connection) {
   removed_.push_back(std::move(connections_.back()));
   connections_.pop_back();
   if (!std::exchange(later_posted_, true)) loop.post([this] { do_later(); });
+}
+
+bool Shard::begin(Connection& connection, Priority priority) {
+  const Instant now = loop.turn_started();
+  if (queue_.begins_at_once(now)) return connection.begin();
+  queue_.push(&connection, priority, now);
+  counters.waiting.add();
+  if (queue_.waiting() == 1) loop.post([this] { begin_those_who_wait(); });
+  return true;
+}
+
+/// Once a turn, for as long as some wait.
+void Shard::begin_those_who_wait() {
+  const Instant now = loop.turn_started();
+  while (Connection* const late = queue_.pop_expired(now)) {
+    counters.waiting.subtract();
+    late->turn_away(options.limits.max_start_wait);
+  }
+  for (std::size_t left = queue_.begin_turn(now); left > 0; --left) {
+    Connection* const next = queue_.pop();
+    counters.waiting.subtract();
+    if (!next->begin()) next->turn_away(options.limits.max_start_wait);
+  }
+  if (queue_.waiting() > 0) loop.post([this] { begin_those_who_wait(); });
 }
 
 void Shard::flush_later(Connection& connection) {

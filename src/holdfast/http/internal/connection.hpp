@@ -32,9 +32,11 @@ class Connection final : public runtime::IoHandler {
 
   void start();
   void flush_corked();
-  void on_drain();       ///< the server drains
-  void close_if_idle();  ///< the grace period is over
-  void abort();          ///< cancel, close
+  void on_drain();                   ///< the server drains
+  void close_if_idle();              ///< the grace period is over
+  void abort();                      ///< cancel, close
+  bool begin();                      ///< serves its request, on a fiber; false where there is none to be had
+  void turn_away(Duration for_now);  ///< 503 instead, for its request has waited too long
 
   std::size_t place = 0;  ///< in its shard's list
 
@@ -62,6 +64,7 @@ class Connection final : public runtime::IoHandler {
   Step refuse(const Refusal& refusal);
   Step shed(Duration for_now);
   bool make_room_for_body();
+  Priority priority() const noexcept;
 
   Received receive();
   bool flush();  ///< false where something is left to send, or the connection has been closed

@@ -11,6 +11,7 @@
 
 #include "holdfast/base/random.hpp"
 #include "holdfast/http/internal/exchange.hpp"
+#include "holdfast/http/internal/start_queue.hpp"
 #include "holdfast/http/router.hpp"
 #include "holdfast/http/server.hpp"
 #include "holdfast/runtime/loop.hpp"
@@ -32,8 +33,8 @@ class LoopCounter {
 };
 
 struct ShardCounters {
-  LoopCounter accepted, open, connections_refused, started, in_flight, shed, refused, gone, ghosts, received,
-      sent;
+  LoopCounter accepted, open, connections_refused, started, waiting, in_flight, shed, refused, gone, ghosts,
+      received, sent;
 };
 
 class Shard final : public runtime::IoHandler {
@@ -66,6 +67,10 @@ class Shard final : public runtime::IoHandler {
   bool may_serve_one_more() const noexcept {
     return counters.in_flight.value() < options.limits.max_requests_in_flight_per_loop;
   }
+  /// How long a request of `priority` would wait for this loop's time, where that is too long; else 0.
+  Duration too_long_a_wait(Priority priority) const noexcept { return queue_.too_long_a_wait(priority); }
+  /// Has `connection` served on a fiber, at once or when its turn comes. False where no fiber can be had.
+  bool begin(Connection& connection, Priority priority);
   char* scratch() noexcept { return scratch_.data(); }
   static constexpr std::size_t kScratchBytes = 16 * 1024;
 
@@ -82,6 +87,7 @@ class Shard final : public runtime::IoHandler {
   void take_in(int fd, std::string_view remote_address);
   void close_listener() noexcept;
   void do_later();
+  void begin_those_who_wait();
 
   const ParserLimits parser_limits_;
   const std::function<void()> on_change_;
@@ -95,6 +101,7 @@ class Shard final : public runtime::IoHandler {
   std::vector<std::unique_ptr<Connection>> removed_;
   std::vector<Connection*> to_flush_;
   bool later_posted_ = false;
+  StartQueue queue_;
   std::vector<std::unique_ptr<Exchange>> spare_;
   std::array<char, kScratchBytes> scratch_;
   std::string common_headers_;
