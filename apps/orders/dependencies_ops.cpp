@@ -47,12 +47,14 @@ struct DependencyStatus {
   std::uint32_t in_flight = 0;
   std::uint32_t queued = 0;
   double retry_budget = 0;
+  double usual_rate = 0;                ///< good calls a second
+  std::optional<double> recovery_rate;  ///< tries a second, after an outage
   RecentCalls recent;
   CallsSoFar total;
   std::map<std::string, std::uint64_t> refusals;  ///< by reason
 };
 HOLDFAST_DESCRIBE(DependencyStatus, (name, state, reason, since, probes_at, probes_out, in_flight, queued,
-                                     retry_budget, recent, total, refusals))
+                                     retry_budget, usual_rate, recovery_rate, recent, total, refusals))
 
 struct DependencyList {
   std::vector<DependencyStatus> items;
@@ -90,6 +92,8 @@ DependencyStatus status_of(const std::string& name, const resilience::PipelineVi
   status.in_flight = view.in_flight;
   status.queued = view.queued;
   status.retry_budget = view.retry_budget;
+  status.usual_rate = view.usual_rate;
+  status.recovery_rate = view.recovery_rate;
   status.recent = {breaker.calls, breaker.failures, breaker.slow, breaker.failure_rate(),
                    breaker.slow_call_rate()};
   status.total = {counters.calls,       counters.succeeded,  counters.answered,

@@ -14,6 +14,7 @@ const char* sentence(RefusedBy by) noexcept {
     case RefusedBy::breaker_forced_open: return " was switched off by an operator.";
     case RefusedBy::bulkhead_full: return " is busy: as many calls as it may have are on their way.";
     case RefusedBy::bulkhead_wait_over: return " is busy: the call's time in line is over.";
+    case RefusedBy::recovering: return " is back from an outage and gets its calls back little by little.";
     case RefusedBy::rate_limit_reached: return " has been asked as often as it may be for now.";
   }
   return " can't be asked now.";

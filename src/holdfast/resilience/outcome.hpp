@@ -26,9 +26,10 @@ enum class RefusedBy : std::uint8_t {
   bulkhead_full,
   bulkhead_wait_over,  ///< it waited in line for too long
   rate_limit_reached,
+  recovering,  ///< it is back from an outage, and not everything at once
 };
 HOLDFAST_DESCRIBE_ENUM(RefusedBy, breaker_open, breaker_half_open, breaker_forced_open, bulkhead_full,
-                       bulkhead_wait_over, rate_limit_reached)
+                       bulkhead_wait_over, rate_limit_reached, recovering)
 
 struct Refusal {
   RefusedBy by = RefusedBy::breaker_open;

@@ -10,7 +10,7 @@ namespace holdfast::resilience {
 
 namespace {
 
-constexpr std::size_t kRefusals = 6;
+constexpr std::size_t kRefusals = 7;
 constexpr Duration kBusyRetryAfter = std::chrono::milliseconds(100);  // places of a bulkhead come free soon
 
 PipelineOptions checked(const PipelineOptions& options) {
@@ -43,6 +43,7 @@ std::string_view policy_of(RefusedBy by) noexcept {
     case RefusedBy::bulkhead_full:
     case RefusedBy::bulkhead_wait_over: return "bulkhead";
     case RefusedBy::rate_limit_reached: return "limit";
+    case RefusedBy::recovering: return "recovery";
     default: return "breaker";
   }
 }
@@ -76,7 +77,8 @@ Pipeline::Pipeline(std::string name, const PipelineOptions& options, const Pipel
       breaker_(options.breaker, parts.random, parts.clock.now(),
                [this](const BreakerTransition& transition) { tell(transition); }),
       budget_(options.retry.budget, parts.clock.now()),
-      bulkhead_(places(options.bulkhead), name_.c_str()) {
+      bulkhead_(places(options.bulkhead), name_.c_str()),
+      recovery_(options.recovery) {
   if (options.limit.enabled) {
     limit_.emplace(RateOptions{
         .requests = options.limit.requests, .window = options.limit.window, .burst = options.limit.burst});
@@ -97,6 +99,8 @@ bool Pipeline::begin(Course& course) noexcept {
     }
   }
   course.now = clock_.now();
+  if (recovery_.observes(course.now)) [[unlikely]]
+    recovery_.observe(course.now, counted(kSucceeded) + counted(kAnswered));
   course.deadline = std::min(course.ctx.deadline(), course.now + total_);
   return true;
 }
@@ -116,6 +120,10 @@ bool Pipeline::enter(Course& course) {
   course.permit.emplace(breaker_.try_enter(course.now));
   if (!*course.permit) [[unlikely]] {
     return refuse(course, refused_by(course.permit->refused_by()), course.permit->retry_after());
+  }
+  if (recovery_.active()) [[unlikely]] {
+    const Duration wait = recovery_.take_one(course.now);
+    if (wait > Duration(0)) return refuse(course, RefusedBy::recovering, wait);
   }
   course.place.emplace(bulkhead_.try_enter());
   if (!*course.place) [[unlikely]] {
@@ -244,7 +252,9 @@ void Pipeline::reset(std::string_view why) {
   }
 }
 
-void Pipeline::tell(const BreakerTransition& transition) const {
+void Pipeline::tell(const BreakerTransition& transition) {
+  if (transition.to == BreakerState::open || transition.to == BreakerState::forced_open) recovery_.outage();
+  if (transition.to == BreakerState::closed) recovery_.begin(transition.at);
   if (transition.reason == BreakerReason::by_hand) return;  // told with its reason by who asked for it
   const bool opened = transition.to == BreakerState::open;
   logger_.log(opened ? observe::LogLevel::warn : observe::LogLevel::info, {}, "breaker changed",
@@ -280,6 +290,8 @@ PipelineView Pipeline::view() const {
   view.in_flight = bulkhead_.running();
   view.queued = bulkhead_.waiting();
   view.retry_budget = budget_.available();
+  view.usual_rate = recovery_.usual();
+  if (recovery_.active()) view.recovery_rate = recovery_.rate(clock_.now());
   return view;
 }
 
@@ -320,6 +332,9 @@ void Pipeline::add_metrics(observe::Metrics& metrics) {
   }
   gauge("holdfast_dependency_in_flight", "Tries on their way.", {},
         [this] { return static_cast<double>(bulkhead_.running()); });
+  gauge("holdfast_dependency_recovery_rate",
+        "Tries a second that are let through after an outage; 0 where it is not recovering from one.", {},
+        [this] { return recovery_.active() ? recovery_.rate(clock_.now()) : 0.0; });
   gauge("holdfast_dependency_queued", "Calls waiting for the bulkhead.", {},
         [this] { return static_cast<double>(bulkhead_.waiting()); });
   observations_.push_back(metrics.observe_counter(

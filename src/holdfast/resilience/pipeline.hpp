@@ -1,5 +1,6 @@
 // A pipeline: all that stands between this process and one dependency, in one place, outermost first:
-// total timeout > retry with budget > circuit breaker > bulkhead > rate limiter > timeout of a try.
+// total timeout > retry with budget > circuit breaker > slow start after an outage > bulkhead > rate limiter
+// > timeout of a try.
 //
 //   Pipeline payments("payments", settings, {clock, random, metrics, logger});
 //   auto rate = payments.call(ctx, [&](const Context& ctx) { return client.get(ctx, url); },
@@ -32,6 +33,7 @@
 #include "holdfast/resilience/outcome.hpp"
 #include "holdfast/resilience/per_thread.hpp"
 #include "holdfast/resilience/pipeline_options.hpp"
+#include "holdfast/resilience/recovery.hpp"
 #include "holdfast/resilience/retry.hpp"
 #include "holdfast/resilience/token_bucket.hpp"
 #include "holdfast/runtime/context.hpp"
@@ -99,10 +101,13 @@ struct PipelineCounters {
 struct PipelineView {
   BreakerView breaker;
   PipelineCounters counters;
-  std::array<std::uint64_t, 6> refusals{};  ///< by RefusedBy, those after a try included
+  std::array<std::uint64_t, 7> refusals{};  ///< by RefusedBy, those after a try included
   std::uint32_t in_flight = 0;
   std::uint32_t queued = 0;
   double retry_budget = 0;  ///< retries that could be made now
+  double usual_rate = 0;    ///< good calls a second of late, when it was well
+  /// Tries a second that are let through after an outage; none where it is not recovering from one.
+  std::optional<double> recovery_rate{};
 };
 
 /// What a pipeline is made of; borrowed, but for the logger.
@@ -161,7 +166,7 @@ class Pipeline {
     kRetries,
     kBudgetExhausted,
     kFirstRefusal,
-    kCounts = kFirstRefusal + 6
+    kCounts = kFirstRefusal + 7
   };
   struct Cells {
     std::array<std::atomic<std::uint64_t>, kCounts> counts{};
@@ -202,7 +207,7 @@ class Pipeline {
   bool again(Course& course);
   /// Counts how it ended.
   void give_up(Course& course) noexcept;
-  void tell(const BreakerTransition& transition) const;
+  void tell(const BreakerTransition& transition);
   void add_metrics(observe::Metrics& metrics);
 
   const std::string name_;
@@ -221,6 +226,7 @@ class Pipeline {
   // What every call writes, whichever thread it is on, shares a line: a second thread fetches it once.
   alignas(kCacheLine) TokenRate::State limit_state_{TokenRate::kFull};
   Bulkhead bulkhead_;
+  Recovery recovery_;
   std::vector<observe::Observation> observations_;
 };
 

@@ -15,6 +15,7 @@
 #include "holdfast/base/rules.hpp"
 #include "holdfast/resilience/bulkhead.hpp"
 #include "holdfast/resilience/circuit_breaker.hpp"
+#include "holdfast/resilience/recovery.hpp"
 #include "holdfast/resilience/retry.hpp"
 
 namespace holdfast::resilience {
@@ -56,8 +57,9 @@ struct PipelineOptions {
   BreakerOptions breaker;
   BulkheadOptions bulkhead;
   LimitOptions limit;
+  RecoveryOptions recovery;
 };
-HOLDFAST_DESCRIBE(PipelineOptions, (timeout, retry, breaker, bulkhead, limit))
+HOLDFAST_DESCRIBE(PipelineOptions, (timeout, retry, breaker, bulkhead, limit, recovery))
 
 using DependencySettings = PipelineOptions;
 

@@ -202,6 +202,35 @@ TEST_F(PipelineTest, AsksAsOftenAsItMay) {
   EXPECT_TRUE(pipeline.try_call(root, [](Attempt&) { return 1; }));
 }
 
+/// What has waited for it does not bring it down again.
+TEST_F(PipelineTest, AfterAnOutageItIsAskedLittleByLittle) {
+  Pipeline pipeline = make({.retry = {.tries = 1}, .breaker = {.minimum_calls = 5}});
+  const auto fine = [](const Context&) { return 1; };
+  for (int i = 0; i < 300; ++i, clock.advance(100ms)) pipeline.call(root, fine);
+  EXPECT_NEAR(pipeline.view().usual_rate, 10, 1);
+  clock.advance(15s);
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(pipeline.try_call(root, [](Attempt&) { return unavailable(); }));
+  ASSERT_EQ(pipeline.view().breaker.state, BreakerState::open);
+  clock.advance(10s);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(pipeline.try_call(root, fine)) << "a probe";
+  ASSERT_EQ(pipeline.view().breaker.state, BreakerState::closed);
+  ASSERT_TRUE(pipeline.view().recovery_rate);
+  const double rate = *pipeline.view().recovery_rate;
+  int passed = 0;
+  for (int i = 0; i < 1000; ++i, clock.advance(1ms)) {
+    const auto outcome = pipeline.try_call(root, fine);
+    passed += outcome ? 1 : 0;
+    if (outcome) continue;
+    ASSERT_EQ(outcome.refusal()->by, RefusedBy::recovering);
+    ASSERT_GT(outcome.refusal()->retry_after, 0s);
+    ASSERT_THAT(outcome.error().what(), HasSubstr("is back from an outage"));
+  }
+  EXPECT_NEAR(passed, rate, 4);
+  clock.advance(2min);
+  EXPECT_TRUE(pipeline.try_call(root, fine));
+  EXPECT_FALSE(pipeline.view().recovery_rate) << "nobody was refused for a while";
+}
+
 TEST_F(PipelineTest, AsksNothingForACallerWhoHasGone) {
   Pipeline pipeline = make({});
   runtime::CancellationSource source;
