@@ -1,14 +1,17 @@
 // What durability of sagas costs, beside the least that a database can do:
-//   (a) transactions that insert one row, from as many fibers as (b) has clients
+//   (r) plain transactions that insert one row: SQLite's own interface, one after the other, a commit each
+//   (a) the same through a Database, which commits them in groups, from as many fibers as (b) has clients
 //   (b) sagas of one step that calls outside (a call that returns at once): started and completed
 //   (c) likewise with a step in the database only
 //   (d) the time from start to end of a saga of five steps, alone and at half of (b)'s load
 //
 //   bench_saga [folder=.] [seconds=1] [clients=256] [rounds=7]
 //
-// Prints the best of each, and the ratios b/a and c/a: the median of the rounds, for a disk that is shared is
-// faster in one than in another. Then checks that every saga has completed, once. All are durable: one file,
-// WAL, synchronous=FULL.
+// Prints the best of each, and its ratio to r and to a: the median of the rounds, for a disk that is shared
+// is faster in one than in another. Then checks that every saga has completed, once. All are durable: one
+// file, WAL, synchronous=FULL.
+#include <sqlite3.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -77,6 +80,49 @@ double seconds_since(BenchClock::time_point begin) {
   return std::chrono::duration<double>(BenchClock::now() - begin).count();
 }
 
+/// (r). What everybody's own loop of inserts does.
+class PlainInserts {
+ public:
+  explicit PlainInserts(const std::filesystem::path& path) {
+    check(sqlite3_open(path.c_str(), &db_));
+    run("pragma journal_mode=wal");
+    run("pragma synchronous=full");
+    run("drop table if exists raw");
+    run("create table raw(id integer primary key, payload text not null, at integer not null)");
+    check(sqlite3_prepare_v2(db_, "insert into raw(payload, at) values($1, $2)", -1, &insert_, nullptr));
+  }
+  ~PlainInserts() {
+    sqlite3_finalize(insert_);
+    sqlite3_close(db_);
+  }
+  PlainInserts(const PlainInserts&) = delete;
+  PlainInserts& operator=(const PlainInserts&) = delete;
+
+  void measure(Rate& rate, double seconds) {
+    const auto begin = BenchClock::now();
+    const double cpu = cpu_seconds();
+    std::int64_t done = 0;
+    for (; seconds_since(begin) < seconds; ++done) {
+      sqlite3_bind_text(insert_, 1, R"({"order":"ord_01jz3s4m5e6f7g8h9jakbmcndp","intent":"","minor":1250})",
+                        -1, SQLITE_STATIC);
+      sqlite3_bind_int64(insert_, 2, done);
+      sqlite3_step(insert_);  // commits by itself
+      check(sqlite3_reset(insert_));
+    }
+    rate.take(static_cast<double>(done), seconds_since(begin), cpu_seconds() - cpu);
+  }
+
+ private:
+  void run(const char* sql) { check(sqlite3_exec(db_, sql, nullptr, nullptr, nullptr)); }
+  void check(int code) {
+    if (code == SQLITE_OK) return;
+    std::fprintf(stderr, "plain inserts: %s\n", sqlite3_errmsg(db_));
+    std::exit(1);
+  }
+  sqlite3* db_ = nullptr;
+  sqlite3_stmt* insert_ = nullptr;
+};
+
 struct Bench {
   const Context& ctx;
   runtime::Runtime& runtime;
@@ -93,9 +139,10 @@ struct Bench {
     runtime::Latch all;
     const auto until = BenchClock::now() + std::chrono::duration<double>(settings.seconds);
     for (std::size_t loop = 0; loop < runtime.loop_count(); ++loop) {
-      runtime.spawn_on(loop, "clients", [&] {
+      runtime.spawn_on(loop, "clients", [&, loop] {
         runtime::FiberGroup clients(ctx);
-        for (int i = 0; i < settings.clients / static_cast<int>(runtime.loop_count()); ++i) {
+        for (std::size_t i = loop; i < static_cast<std::size_t>(settings.clients);
+             i += runtime.loop_count()) {
           clients.spawn("client", [&](const Context& inner) {
             while (BenchClock::now() < until) {
               once(inner, begun.fetch_add(1));
@@ -215,7 +262,10 @@ void travel(Bench& bench, const saga::Handle<Parcel>& handle, double a_second) {
 
 int run(const Context& ctx, runtime::Runtime& runtime, const Settings& settings) {
   const auto path = settings.folder / "bench_saga.db";
-  for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    std::filesystem::remove(path.string() + suffix);
+    std::filesystem::remove((settings.folder / "bench_saga_plain.db").string() + suffix);
+  }
   const auto db = sql::sqlite::open_file(runtime, {.path = path});
   sql::Migrator(*db, saga::migrations()).up(ctx);
   db->transact(ctx, [](sql::Transaction& tx) {
@@ -231,17 +281,20 @@ int run(const Context& ctx, runtime::Runtime& runtime, const Settings& settings)
   const auto travels = sagas.add(travelling(took, mutex));
   sagas.run(ctx);
 
-  Rate raw, outside, local;
+  PlainInserts plain_inserts((settings.folder / "bench_saga_plain.db").string());
+  Rate plain, grouped, outside, local;
   for (int round = 0; round < settings.rounds; ++round) {
-    bench.inserts(raw);
+    plain_inserts.measure(plain, settings.seconds);
+    bench.inserts(grouped);
     bench.measure_sagas(outside, calls);
     bench.measure_sagas(local, notes);
   }
   const auto print = [&](const char* what, const Rate& rate) {
-    std::printf("%-44s %9.0f /s %6.1f us CPU   ratio %.2f, by CPU %.2f\n", what, rate.a_second,
-                rate.cpu_microseconds, ratio(rate, raw), raw.cpu_microseconds / rate.cpu_microseconds);
+    std::printf("%-44s %9.0f /s %6.1f us CPU   r x %.2f   a x %.2f\n", what, rate.a_second,
+                rate.cpu_microseconds, ratio(rate, plain), ratio(rate, grouped));
   };
-  print("a  transactions of one insert", raw);
+  print("r  plain transactions of one insert", plain);
+  print("a  the same through a Database, in groups", grouped);
   print("b  sagas of one outside step", outside);
   print("c  sagas of one local step", local);
   travel(bench, travels, 20);
