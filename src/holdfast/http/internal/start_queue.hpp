@@ -27,8 +27,8 @@ class StartQueue {
   /// it.
   bool begins_at_once(Instant turn) noexcept;
 
-  /// Whether one of `priority` would wait for longer than the bound, at the pace of late; then for how long. The
-  /// critical are not judged by it, for the pace is that of everything, and theirs is another.
+  /// Whether one of `priority` would wait for longer than the bound, at the pace of late; then for how long.
+  /// The critical are not judged by it, for the pace is that of everything, and theirs is another.
   Duration too_long_a_wait(Priority priority) const noexcept;
 
   void push(Connection* connection, Priority priority, Instant now) {
