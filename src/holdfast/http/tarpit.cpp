@@ -42,8 +42,9 @@ struct Pit {
     if (held.fetch_add(1, std::memory_order_relaxed) < options.max_held) {
       slowed.add();
       try {
-        runtime::sleep_for(ctx, options.delay);
-      } catch (const Error&) {  // it has gone, or its time is over: the answer stays the same
+        // Not bounded by the request's deadline, which is the client's to choose.
+        runtime::sleep_for(ctx.detached().with_cancellation(ctx.cancellation()), options.delay);
+      } catch (const Error&) {  // it has gone: the answer stays the same
       }
     }
     held.fetch_sub(1, std::memory_order_relaxed);
