@@ -93,7 +93,8 @@ class Bulkhead {
  private:
   static constexpr std::uint64_t kOneWaiting = std::uint64_t{1} << 32;
 
-  struct Waiter;  // on the stack of the fiber that waits
+  struct Waiter;              // on the stack of the fiber that waits
+  friend class BulkheadLine;  // of a test, which stops the line between a leave and whom it lets in
 
   static std::uint32_t running(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word); }
   static std::uint32_t waiting(std::uint64_t word) noexcept { return static_cast<std::uint32_t>(word >> 32); }
