@@ -140,6 +140,9 @@ void CheckoutWiring::start_worker(const Context& ctx) {
     state.repeat(own, kRefundInterval, "refunds could not be asked for",
                  [&](const Context& each) { state.payments->follow_refunds(each, kRefundInterval); });
   });
+  state.background->spawn("payment webhooks", [&state](const Context& own) {
+    state.payments->incoming().run_sweeper(own, state.parts.database);
+  });
 }
 
 void CheckoutWiring::stop_worker(const Context& ctx) {
@@ -157,7 +160,6 @@ void CheckoutWiring::add_routes(http::Router& router) {
   payments::add_routes(router, state_->parts.database, *state_->payments);
   if (state_->settings.payments.provider != payments::ProviderKind::stripe) return;
   payments::add_webhook_route(router, {.payments = *state_->payments,
-                                       .metrics = state_->parts.metrics,
                                        .logger = state_->parts.log.logger("payments"),
                                        .stripe = state_->settings.payments.stripe,
                                        .told = state_->checkout->on_payment_event()});

@@ -16,6 +16,8 @@ Incoming::Incoming(std::string source, observe::Metrics& metrics, IncomingOption
                     "' need a name, a sweep batch, and a retention longer than their replay window.")
         .reason("webhook_options_invalid");
   }
+  for (const char* outcome : {"accepted", "duplicate", "failed", "malformed", "bad_signature", "stale"})
+    static_cast<void>(counter(outcome));  // there from the beginning, so that a first one is an increase
 }
 
 observe::Counter Incoming::counter(std::string_view outcome) const {
@@ -23,11 +25,20 @@ observe::Counter Incoming::counter(std::string_view outcome) const {
                           {{"source", source_}, {"outcome", std::string(outcome)}});
 }
 
-void Incoming::require(Verdict verdict) {
+void Incoming::require(Verdict verdict) const {
   if (verdict == Verdict::genuine) return;
   counter(to_string(verdict)).add();
-  throw Error(ErrorCode::invalid_argument, "The webhook's signature is missing, wrong or too old.")
-      .reason(std::string(to_string(verdict)));
+  const bool stale = verdict == Verdict::stale;
+  throw Error(ErrorCode::invalid_argument,
+              stale ? "The webhook's signature is too old." : "The webhook's signature is missing or wrong.")
+      .reason(stale ? "stale_signature" : "bad_signature");
+}
+
+bool Incoming::known(sql::Queries& queries, std::string_view event_id) const {
+  return queries
+      .query_one<std::int64_t>("select 1 from webhook_received where source = $1 and event_id = $2", source_,
+                               event_id)
+      .has_value();
 }
 
 bool Incoming::enter(sql::Transaction& tx, std::string_view event_id, WallTime now) const {
@@ -41,7 +52,7 @@ bool Incoming::enter(sql::Transaction& tx, std::string_view event_id, WallTime n
 }
 
 bool Incoming::once(const Context& ctx, sql::Database& database, std::string_view event_id,
-                    const std::function<void(sql::Transaction&)>& effect) {
+                    const std::function<void(sql::Transaction&)>& effect) const {
   try {
     const bool first = database.transact(ctx, "take a webhook", [&](sql::Transaction& tx) {
       if (!enter(tx, event_id, ctx.clock().wall_now())) return false;

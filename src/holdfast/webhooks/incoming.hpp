@@ -36,18 +36,25 @@ struct IncomingOptions {
 class Incoming {
  public:
   /// `source` names the sender, in the table and in holdfast_webhooks_received_total{source, outcome}:
-  /// accepted, duplicate, failed, malformed, bad_signature, stale.
+  /// accepted, duplicate, failed, malformed, bad_signature, stale, and what the receiver counts of its own.
   Incoming(std::string source, observe::Metrics& metrics, IncomingOptions options = {});
 
-  /// Counts, and throws Error(invalid_argument) with the verdict as its reason unless it is genuine.
-  void require(Verdict verdict);
+  /// Counts, and throws Error(invalid_argument) unless it is genuine: "stale_signature", or "bad_signature"
+  /// for what is malformed as well.
+  void require(Verdict verdict) const;
 
   /// Runs `effect` in a transaction with the record of `event_id`, and returns true; returns false, and
   /// runs nothing, where that id is on record. `effect` may run again, as any transaction's body; when it
   /// throws nothing is recorded, so that the sender's next try has its chance.
   /// Throws Error(invalid_argument) for an id that is empty or longer than kMaxEventIdBytes.
   bool once(const Context& ctx, sql::Database& database, std::string_view event_id,
-            const std::function<void(sql::Transaction&)>& effect);
+            const std::function<void(sql::Transaction&)>& effect) const;
+
+  /// Whether that id is on record: for a look before work outside of the transaction, which once() decides.
+  bool known(sql::Queries& queries, std::string_view event_id) const;
+
+  /// Counts an outcome of the receiver's own, such as "ignored"; of a small set.
+  void count(std::string_view outcome) const { counter(outcome).add(); }
 
   /// The record alone, for who has a transaction of its own: true the first time. Counts nothing.
   bool enter(sql::Transaction& tx, std::string_view event_id, WallTime now) const;

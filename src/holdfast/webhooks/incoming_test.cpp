@@ -49,7 +49,12 @@ class IncomingTest : public ::testing::Test {
 
 TEST_F(IncomingTest, GivesAnEventItsEffectOnce) {
   run([&](const Context& ctx, sql::Database& db) {
+    const auto known = [&] {
+      return db.read(ctx, [&](sql::Snapshot& snapshot) { return incoming.known(snapshot, "evt_1"); });
+    };
+    EXPECT_FALSE(known());
     EXPECT_TRUE(take(ctx, db, "evt_1"));
+    EXPECT_TRUE(known());
     EXPECT_FALSE(take(ctx, db, "evt_1"));
     EXPECT_TRUE(take(ctx, db, "evt_2"));
     EXPECT_EQ(effects(ctx, db), 2);
@@ -89,7 +94,7 @@ TEST_F(IncomingTest, CountsWhatItRefuses) {
       ADD_FAILURE() << to_string(verdict) << " was taken";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ErrorCode::invalid_argument);
-      EXPECT_EQ(error.reason(), to_string(verdict));
+      EXPECT_EQ(error.reason(), verdict == Verdict::stale ? "stale_signature" : "bad_signature");
     }
     EXPECT_EQ(counted(std::string(to_string(verdict)).c_str()), 1U);
   }

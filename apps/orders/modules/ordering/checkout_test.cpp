@@ -7,6 +7,7 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/saga/schema.hpp"
+#include "holdfast/webhooks/schema.hpp"
 #include "orders/testing/domain.hpp"
 
 namespace holdfast::orders::ordering {
@@ -132,7 +133,8 @@ void with_shop(const Given& given, const std::function<void(Shop&)>& body) {
   const auto db = sql::sqlite::open_memory(runtime);
   runtime.run([&](const Context& ctx) {
     auto steps = testing::domain_migrations();
-    for (auto room : {saga::migrations(), payments::migrations(), shipping::migrations()})
+    for (auto room :
+         {saga::migrations(), webhooks::migrations(), payments::migrations(), shipping::migrations()})
       steps.insert(steps.end(), room.begin(), room.end());
     std::int64_t version = 0;
     for (auto& step : steps) step.version = ++version;

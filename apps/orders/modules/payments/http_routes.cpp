@@ -1,6 +1,5 @@
 #include "orders/modules/payments/http_routes.hpp"
 
-#include <map>
 #include <memory>
 #include <utility>
 
@@ -151,12 +150,6 @@ ReconciliationView reconcile(const Context& ctx, sql::Database& database, Paymen
 class Webhooks {
  public:
   explicit Webhooks(WebhookParts parts) : parts_(std::move(parts)) {
-    for (const char* outcome :
-         {"handled", "ignored", "unreadable", "malformed", "bad_signature", "stale", "not_configured"}) {
-      counts_.emplace(outcome, parts_.metrics.counter("holdfast_payments_webhooks_total",
-                                                      "Webhooks of the payment provider's, by outcome.",
-                                                      {{"outcome", outcome}}));
-    }
     if (!parts_.stripe.webhook_secret.empty()) secrets_ = {parts_.stripe.webhook_secret.reveal()};
   }
 
@@ -167,7 +160,7 @@ class Webhooks {
       event = stripe::read_event(request.body);
     } catch (const Error& error) {
       // Signed, and yet not what we can read: the API's version is another. Someone should look.
-      counts_.at("unreadable").add();
+      parts_.payments.incoming().count("unreadable");
       parts_.logger.error(
           "a genuine webhook can't be read; payments.stripe.api_version and that of the "
           "endpoint may differ",
@@ -175,31 +168,24 @@ class Webhooks {
       throw;
     }
     if (!event) {
-      counts_.at("ignored").add();
+      parts_.payments.incoming().count("ignored");
       return answer("ignored");
     }
     const EventOutcome outcome = parts_.payments.receive(ctx, *event, parts_.told);
-    counts_.at("handled").add();
     return answer(enum_name(outcome));
   }
 
  private:
   void require_genuine(const Context& ctx, const http::Request& request) {
     if (secrets_.empty()) {
-      counts_.at("not_configured").add();
+      parts_.payments.incoming().count("not_configured");
       throw Error(ErrorCode::unavailable, "Webhooks are not configured here.")
           .reason("webhooks_not_configured")
           .cause("set payments.stripe.webhook_secret");
     }
-    const webhooks::Verdict verdict =
-        webhooks::verify_stripe(secrets_, request.header("Stripe-Signature"), request.body,
-                                ctx.clock().wall_now(), parts_.stripe.webhook_tolerance);
-    if (verdict == webhooks::Verdict::genuine) return;
-    counts_.at(std::string(webhooks::to_string(verdict))).add();
-    const bool stale = verdict == webhooks::Verdict::stale;
-    throw Error(ErrorCode::invalid_argument,
-                stale ? "The signature is too old." : "The signature is not valid.")
-        .reason(stale ? "stale_signature" : "bad_signature");
+    parts_.payments.incoming().require(webhooks::verify_stripe(secrets_, request.header("Stripe-Signature"),
+                                                               request.body, ctx.clock().wall_now(),
+                                                               parts_.stripe.webhook_tolerance));
   }
 
   static http::Response answer(std::string_view outcome) {
@@ -210,7 +196,6 @@ class Webhooks {
 
   WebhookParts parts_;
   std::vector<std::string> secrets_;
-  std::map<std::string, observe::Counter, std::less<>> counts_;
 };
 
 }  // namespace

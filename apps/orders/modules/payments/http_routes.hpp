@@ -13,7 +13,6 @@ void add_routes(http::Router& router, sql::Database& database, Payments& payment
 /// What a webhook's route needs; borrowed, but for the values.
 struct WebhookParts {
   Payments& payments;
-  observe::Metrics& metrics;
   observe::Logger logger;
   StripeSettings stripe;
   OnPaymentEvent told;  ///< runs in the transaction that records the event

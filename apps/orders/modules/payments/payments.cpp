@@ -60,6 +60,7 @@ Payments::Payments(sql::Database& database, IdGenerator& ids, PaymentProvider& p
       ids_(ids),
       provider_(provider),
       options_(options),
+      incoming_("payments", metrics, {.retention = options.event_retention}),
       meters_(std::make_unique<Meters>(metrics)) {}
 
 Payments::~Payments() = default;

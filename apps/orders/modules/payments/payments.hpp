@@ -27,6 +27,7 @@
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/migrations.hpp"
+#include "holdfast/webhooks/incoming.hpp"
 #include "orders/modules/payments/ledger.hpp"
 #include "orders/modules/payments/memory_provider.hpp"
 #include "orders/modules/payments/provider.hpp"
@@ -135,7 +136,7 @@ class Payments {
  public:
   struct Options {
     Duration key_lifetime = std::chrono::hours(23);  ///< providers forget keys after a day
-    Duration event_retention = std::chrono::hours(24 * 30);
+    Duration event_retention = std::chrono::hours(24 * 31);
   };
 
   /// All are borrowed. `database` is the one whose transactions record() is given.
@@ -191,6 +192,8 @@ class Payments {
   void measure(const Context& ctx);
 
   PaymentProvider& provider() noexcept { return provider_; }
+  /// Which of the provider's messages were handled. Its sweeper is for the caller to run.
+  const webhooks::Incoming& incoming() const noexcept { return incoming_; }
 
  private:
   struct Meters;
@@ -210,6 +213,7 @@ class Payments {
   IdGenerator& ids_;
   PaymentProvider& provider_;
   Options options_;
+  webhooks::Incoming incoming_;
   std::unique_ptr<Meters> meters_;
 };
 

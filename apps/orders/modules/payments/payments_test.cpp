@@ -516,9 +516,10 @@ TEST(PaymentEvents, OfStrangersAreCountedAndOldOnesForgotten) {
     EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_1", stranger), {}),
               EventOutcome::unknown_payment);
     EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_1", stranger), {}), EventOutcome::duplicate);
-    shop.clock.advance(std::chrono::hours(24 * 31));
+    shop.clock.advance(std::chrono::hours(24 * 32));
     shop.payments.receive(shop.ctx, event_of("evt_2", stranger), {});
-    EXPECT_EQ(shop.db.query_value(shop.ctx, "select count(*) from payment_events"), 1);
+    EXPECT_EQ(shop.payments.incoming().sweep(shop.ctx, shop.db), 1);
+    EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_2", stranger), {}), EventOutcome::duplicate);
     EXPECT_THAT(shop.metrics.expose(),
                 HasSubstr("holdfast_payments_events_total{outcome=\"unknown_payment\"} 2\n"));
   });

@@ -10,9 +10,6 @@
 namespace holdfast::orders::payments {
 namespace {
 
-/// Forgotten events a message, at most: as many as one brings, and more until they are few.
-constexpr std::int64_t kMaxForgotten = 100;
-
 /// Moves `minor` from one account to another, once for that `mark`.
 void book(const Context& ctx, sql::Transaction& tx, const Payment& payment, LedgerKind kind,
           const std::string& mark, const std::string& debit, const std::string& credit, std::int64_t minor) {
@@ -82,21 +79,6 @@ void take_unknown(const Context& ctx, Payment& payment, Operation operation) {
   payment.state = payment.captured.minor > 0 ? PaymentState::refund_unknown : PaymentState::unknown;
   payment.open_operation = operation;
   if (!payment.unknown_since) payment.unknown_since = ctx.clock().wall_now();
-}
-
-/// False where it was remembered before. Forgets old ones.
-bool remember_event(const Context& ctx, sql::Transaction& tx, const std::string& id, EventOutcome outcome,
-                    Duration retention) {
-  const WallTime now = ctx.clock().wall_now();
-  const std::int64_t first = tx.execute(
-      "insert into payment_events(id, outcome, received_at) values($1, $2, $3) on conflict(id) do nothing",
-      id, outcome, now);
-  if (first == 0) return false;
-  tx.execute(
-      "delete from payment_events where id in (select id from payment_events where received_at < $1 "
-      "order by received_at limit $2)",
-      now - std::chrono::duration_cast<std::chrono::microseconds>(retention), kMaxForgotten);
-  return true;
 }
 
 }  // namespace
@@ -172,8 +154,7 @@ EventOutcome Payments::receive(const Context& ctx, const ProviderEvent& event, c
   std::optional<Payment> payment;
   bool seen_before = false;
   database_.read(ctx, [&](sql::Snapshot& db) {
-    seen_before =
-        db.query_one<std::int64_t>("select 1 from payment_events where id = $1", event.id).has_value();
+    seen_before = incoming_.known(db, event.id);
     payment = find_by_ref(db, event.ref);
     if (!payment && event.payment_id) payment = find_by_id(db, *event.payment_id);
   });
@@ -190,16 +171,16 @@ EventOutcome Payments::receive(const Context& ctx, const ProviderEvent& event, c
     outcome->order_id = payment->order_id;
     if (result == EventOutcome::applied) outcome->answer = event.seen;
   }
-  if (result != EventOutcome::duplicate) {
-    result = database_.transact(ctx, "payment event", [&](sql::Transaction& tx) {
-      if (!remember_event(ctx, tx, event.id, result, options_.event_retention))
-        return EventOutcome::duplicate;
-      if (!outcome) return result;
+  if (seen_before) {
+    incoming_.count("duplicate");
+  } else {
+    const bool first = incoming_.once(ctx, database_, event.id, [&](sql::Transaction& tx) {
+      if (!outcome) return;
       PaymentEvent told_of{event.id, {}, false};
       told_of.payment = apply(ctx, tx, *outcome, told_of.changed).value();
       if (told) told(ctx, tx, told_of);
-      return result;
     });
+    if (!first) result = EventOutcome::duplicate;
   }
   meters_->count(result);
   return result;

@@ -61,7 +61,18 @@ create trigger ledger_entries_remain before delete on ledger_entries begin
   select raise(abort, 'ledger_entries is append-only');
 end;
 )sql",
-           .down_sql = "drop table ledger_entries; drop table payment_events; drop table payments;"}};
+           .down_sql = "drop table ledger_entries; drop table payment_events; drop table payments;"},
+          {.version = 61,
+           .name = "payments: webhooks are known to the room of webhooks",
+           .up_sql = "drop table payment_events;",
+           .down_sql = R"sql(
+create table payment_events(
+  id text not null primary key,
+  outcome text not null,
+  received_at integer not null
+) without rowid;
+create index payment_events_by_age on payment_events(received_at);
+)sql"}};
 }
 
 }  // namespace holdfast::orders::payments

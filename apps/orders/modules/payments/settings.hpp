@@ -50,7 +50,7 @@ HOLDFAST_DESCRIBE(StripeSettings,
 struct Settings {
   ProviderKind provider = ProviderKind::none;
   std::string default_method;
-  std::chrono::hours event_retention = std::chrono::hours(24 * 30);
+  std::chrono::hours event_retention = std::chrono::hours(24 * 31);
   StripeSettings stripe;
 
   /// A provider without its key, or a key over an unencrypted connection, is refused.

@@ -14,6 +14,7 @@
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/webhooks/schema.hpp"
 #include "orders/modules/payments/payments.hpp"
 
 namespace holdfast::orders::payments::testing {
@@ -145,7 +146,9 @@ inline void with_shop(const std::function<void(Shop&)>& body) {
   observe::Metrics metrics;
   Payments payments(*db, ids, provider, metrics);
   runtime.run([&](const Context& ctx) {
-    sql::Migrator(*db, migrations()).up(ctx);
+    auto schema = migrations();
+    for (auto& step : webhooks::migrations()) schema.push_back(std::move(step));
+    sql::Migrator(*db, schema).up(ctx);
     Shop shop{ctx, clock, ids, *db, provider, metrics, payments};
     body(shop);
   });
