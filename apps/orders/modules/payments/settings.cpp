@@ -35,6 +35,13 @@ void check_url(const StripeSettings& stripe, Violations& faults) {
                 "payments.stripe.allow_http on a test network");
 }
 
+void check_return_url(const std::string& url, Violations& faults) {
+  for (const std::string_view scheme : {std::string_view("https://"), std::string_view("http://")}) {
+    if (url.starts_with(scheme) && !host_of(url, scheme).empty()) return;
+  }
+  faults.add_at("/stripe/return_url", "bad_url", "must be a page's URL such as https://shop.example/paid");
+}
+
 }  // namespace
 
 void Settings::validate(Violations& faults) const {
@@ -45,6 +52,7 @@ void Settings::validate(Violations& faults) const {
                   "`file: /run/secrets/stripe`");
   }
   check_url(stripe, faults);
+  if (!stripe.return_url.empty()) check_return_url(stripe.return_url, faults);
 }
 
 }  // namespace holdfast::orders::payments

@@ -64,6 +64,43 @@ TEST_F(StripeAdapter, SaysWhatTheApiWantsToHear) {
   });
 }
 
+// The API takes automatic payment methods with confirm=true only where it is told where customers come back
+// to, or that no method may send them away.
+TEST_F(StripeAdapter, SaysWhereCustomersComeBackToOrThatTheyMustNotBeSentAway) {
+  run([&](const Context& ctx) {
+    Authorization wanted = authorization();
+    wanted.method = "pm_card_authenticationRequired";
+    const ProviderPayment declined = provider_.authorize(ctx, wanted);
+    EXPECT_EQ(declined.status, ProviderStatus::declined);
+    EXPECT_EQ(fake_.last_form.at("automatic_payment_methods[allow_redirects]"), "never");
+    EXPECT_EQ(fake_.last_form.at("error_on_requires_action"), "true");
+    EXPECT_FALSE(fake_.last_form.contains("return_url"));
+
+    StripeUnderTest returning("https://shop.example/paid");
+    wanted.payment_id = ids_.make<PaymentId>();
+    const ProviderPayment asked = returning.provider().authorize(ctx, wanted);
+    EXPECT_EQ(asked.status, ProviderStatus::action_required);
+    EXPECT_EQ(returning.fake.last_form.at("return_url"), "https://shop.example/paid");
+    EXPECT_FALSE(returning.fake.last_form.contains("automatic_payment_methods[allow_redirects]"));
+    EXPECT_FALSE(returning.fake.last_form.contains("error_on_requires_action"));
+  });
+}
+
+TEST(StripeSettingsTest, AReturnUrlIsAPage) {
+  for (const char* url : {"", "https://shop.example/paid", "http://127.0.0.1:8080/docs", "shop.example/paid",
+                          "ftp://shop.example/", "https://", "/paid"}) {
+    Settings settings;
+    settings.provider = ProviderKind::stripe;
+    settings.stripe.secret_key = config::Secret("sk_test");
+    settings.stripe.return_url = url;
+    Violations faults;
+    settings.validate(faults);
+    const std::string_view text = url;
+    const bool good = text.empty() || text.starts_with("https://shop") || text.starts_with("http://127");
+    EXPECT_EQ(faults.empty(), good) << url;
+  }
+}
+
 TEST_F(StripeAdapter, KnowsCurrenciesThatTheApiCountsOtherwise) {
   EXPECT_EQ(stripe::to_amount({1250, Currency::of("JPY")}), 1250);
   EXPECT_EQ(stripe::to_amount({1250, Currency::of("ISK")}), 125000);

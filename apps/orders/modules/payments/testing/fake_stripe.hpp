@@ -81,7 +81,7 @@ class FakeStripe {
 /// The adapter before a FakeStripe.
 class StripeUnderTest final : public ProviderUnderTest {
  public:
-  StripeUnderTest();
+  explicit StripeUnderTest(std::string return_url = {});
   PaymentProvider& provider() override { return *provider_; }
   void fail_next(MemoryProvider::Failure failure, std::size_t calls) override {
     fake.failure = failure;

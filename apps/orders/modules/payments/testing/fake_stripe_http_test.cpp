@@ -94,6 +94,12 @@ FakeStripe::Answer FakeStripe::create(const Form& form) {
     intents.push_back(intent);
     return {200, intent_json(intents.back())};
   }
+  // A method among the automatic ones may send the customer elsewhere, unless that is ruled out.
+  const auto redirects = form.find("automatic_payment_methods[allow_redirects]");
+  const bool may_redirect = form.contains("automatic_payment_methods[enabled]") &&
+                            (redirects == form.end() || redirects->second != "never");
+  if (may_redirect && !form.contains("return_url"))
+    return error(400, "invalid_request_error", "payment_intent_invalid_parameter");
   ++effects;
   const std::string& method = form.at("payment_method");
   const auto declined = [&](std::string code, std::string decline_code) {
@@ -263,10 +269,11 @@ http::ClientResponse FakeStripe::send(const http::ClientRequest& request) {
   return respond(answer, false);
 }
 
-StripeUnderTest::StripeUnderTest() {
+StripeUnderTest::StripeUnderTest(std::string return_url) {
   StripeSettings settings;
   settings.url = "https://api.stripe.test/";
   settings.secret_key = config::Secret(FakeStripe::kKey);
+  settings.return_url = std::move(return_url);
   provider_ = std::make_unique<StripeProvider>(
       settings, [this](const Context&, const http::ClientRequest& request) { return fake.send(request); });
 }
