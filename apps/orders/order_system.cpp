@@ -255,6 +255,8 @@ struct OrderSystem::State {
         runtime, *database, *webhook_deliveries, metrics, log.logger("webhooks"),
         webhooks::Sender::by(*webhook_client), sender_options(settings.webhooks));
     webhook_sender->start();
+    background->spawn("webhook interest",
+                      [this](const Context& own) { webhook_deliveries->follow_interest(own, *database); });
   }
 
   void start_background(const Context& ctx) {
@@ -291,7 +293,7 @@ struct OrderSystem::State {
     broker->subscribe(notifications->subscription(), notifications->handler());
     broker->subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
     if (settings.webhooks.enabled) {
-      broker->subscribe(webhooks::Deliveries::subscription({std::string(ordering::kTopic)}),
+      broker->subscribe(webhook_deliveries->subscription({std::string(ordering::kTopic)}),
                         webhook_deliveries->handler(*database));
     }
     broker->start(ctx);

@@ -121,7 +121,8 @@ void add_reading(http::Router& router, sql::Database& database) {
               });
 }
 
-void add_changing(http::Router& router, idempotency::Idempotency& keys, Subscribers& subscribers) {
+void add_changing(http::Router& router, idempotency::Idempotency& keys, Subscribers& subscribers,
+                  Deliveries& deliveries) {
   idempotency::route(
       router, keys, http::Method::post, "/v1/webhooks/subscribers",
       repeatable(info("createWebhookSubscriber", "Adds a subscriber; its secret is told this once",
@@ -130,8 +131,10 @@ void add_changing(http::Router& router, idempotency::Idempotency& keys, Subscrib
                       "strictly in order."),
                  {409}),
       "add webhook subscriber",
-      [&subscribers](const Context& ctx, sql::Transaction& tx,
-                     const http::Body<webhooks::NewSubscriber>& body) -> http::Created<SubscriberWithSecret> {
+      [&subscribers, &deliveries](
+          const Context& ctx, sql::Transaction& tx,
+          const http::Body<webhooks::NewSubscriber>& body) -> http::Created<SubscriberWithSecret> {
+        deliveries.interest_changes(tx);
         SubscriberWithSecret made = subscribers.create(ctx, tx, body.value);
         std::string location = "/v1/webhooks/subscribers/" + made.subscriber.id;
         return {std::move(made), std::move(location)};
@@ -140,8 +143,10 @@ void add_changing(http::Router& router, idempotency::Idempotency& keys, Subscrib
       router, keys, http::Method::patch, "/v1/webhooks/subscribers/{id}",
       repeatable(info("changeWebhookSubscriber", "Changes a subscriber; what is absent stays")),
       "change webhook subscriber",
-      [&subscribers](const Context& ctx, sql::Transaction& tx, const http::Path<SubscriberPath>& path,
-                     const http::Body<webhooks::SubscriberChange>& body) -> Subscriber {
+      [&subscribers, &deliveries](const Context& ctx, sql::Transaction& tx,
+                                  const http::Path<SubscriberPath>& path,
+                                  const http::Body<webhooks::SubscriberChange>& body) -> Subscriber {
+        deliveries.interest_changes(tx);
         return subscribers.change(ctx, tx, path->id.text(), body.value);
       });
   idempotency::route(router, keys, http::Method::delete_, "/v1/webhooks/subscribers/{id}",
@@ -171,6 +176,7 @@ void add_sending(http::Router& router, idempotency::Idempotency& keys, Subscribe
       [&subscribers, &deliveries](const Context& ctx, sql::Transaction& tx,
                                   const http::Path<SubscriberPath>& path) -> Subscriber {
         tx.after_commit(deliveries.due());
+        deliveries.interest_changes(tx);
         return subscribers.enable(ctx, tx, path->id.text());
       });
   idempotency::route(router, keys, http::Method::post, "/v1/webhooks/subscribers/{id}/test",
@@ -205,7 +211,7 @@ void add_sending(http::Router& router, idempotency::Idempotency& keys, Subscribe
 void add_webhook_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,
                         webhooks::Subscribers& subscribers, webhooks::Deliveries& deliveries) {
   add_reading(router, database);
-  add_changing(router, idempotency, subscribers);
+  add_changing(router, idempotency, subscribers, deliveries);
   add_sending(router, idempotency, subscribers, deliveries);
 }
 

@@ -1,6 +1,7 @@
 #include "holdfast/webhooks/deliveries.hpp"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -56,7 +57,58 @@ constexpr const char* kSendAgain =
 }  // namespace
 
 messaging::SubscriptionOptions Deliveries::subscription(std::vector<std::string> topics) {
-  return {.group = std::string(kGroup), .topics = std::move(topics), .start_from = messaging::StartFrom::now};
+  return {.group = std::string(kGroup),
+          .topics = std::move(topics),
+          .start_from = messaging::StartFrom::now,
+          .wanted = [this](const messaging::Message& message) { return may_be_wanted(message.type); }};
+}
+
+bool Deliveries::may_be_wanted(std::string_view type) const {
+  const std::lock_guard lock(mutex_);
+  if (!interest_ || interest_->clock->now() >= interest_->until || interest_->everything) return true;
+  return !interest_->types.empty() && wants(interest_->types, type);
+}
+
+void Deliveries::interest_changes(sql::Transaction& tx) {
+  tx.on_commit([this] {
+    const std::lock_guard lock(mutex_);
+    interest_.reset();
+    ++interest_version_;
+  });
+  tx.after_commit(interest_changed_);
+}
+
+void Deliveries::read_interest(const Context& ctx, sql::Database& database) {
+  Interest found{.clock = &ctx.clock(), .until = ctx.now() + kInterestAge};
+  const auto version = [this] {
+    const std::lock_guard lock(mutex_);
+    return interest_version_;
+  };
+  const std::uint64_t before = version();
+  std::set<std::string> types;
+  database.read(ctx, [&](sql::Snapshot& db) {
+    db.for_each<JsonText>("select event_types from webhook_subscribers where status = 'enabled'",
+                          [&](JsonText&& row) {
+                            auto wanted = from_json<std::vector<std::string>>(row.text());
+                            found.everything = found.everything || wanted.empty();
+                            types.insert(wanted.begin(), wanted.end());
+                          });
+  });
+  found.types.assign(types.begin(), types.end());
+  const std::lock_guard lock(mutex_);
+  if (interest_version_ == before) interest_ = std::move(found);
+}
+
+void Deliveries::follow_interest(const Context& ctx, sql::Database& database) {
+  while (!ctx.cancelled()) {
+    const std::uint64_t seen = interest_changed_.version();
+    try {
+      read_interest(ctx.with_timeout(kInterestAge), database);
+    } catch (const Error&) {
+      // It grows too old, and every event is looked at; the database's own metrics show why.
+    }
+    interest_changed_.wait_past(ctx.with_timeout(kInterestAge / 2), seen, "following who wants webhooks");
+  }
 }
 
 messaging::Handler Deliveries::handler(sql::Database& database) {

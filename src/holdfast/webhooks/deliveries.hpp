@@ -11,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ using DeliveryId = Id<"whd">;
 /// The group of the event log's subscription.
 inline constexpr std::string_view kGroup = "webhooks";
 inline constexpr std::string_view kTestType = "webhook.test";
+
+/// For so long at most another process's change of who wants what is not known to the one that fans out.
+inline constexpr Duration kInterestAge = std::chrono::milliseconds(500);
 
 enum class DeliveryStatus : std::uint8_t {
   pending,    ///< to be attempted at next_attempt_at
@@ -68,8 +72,18 @@ class Deliveries {
   /// `ids` is borrowed.
   explicit Deliveries(IdGenerator& ids, DeliveryOptions options = {}) : ids_(ids), options_(options) {}
 
-  /// Options of the event log's subscription: from when it first ran on.
-  static messaging::SubscriptionOptions subscription(std::vector<std::string> topics);
+  /// Options of the event log's subscription: from when it first ran on. While follow_interest() runs, events
+  /// that nobody wants are passed over before anything is spent on them.
+  messaging::SubscriptionOptions subscription(std::vector<std::string> topics);
+  /// Keeps in memory which types of events anybody wants, read anew every half kInterestAge, until `ctx` is
+  /// cancelled. What is older, or can't be read, does not count: then every event is looked at. So a
+  /// subscriber added by another process is told of events from kInterestAge after its making on, by the
+  /// longest. For a fiber of its own.
+  void follow_interest(const Context& ctx, sql::Database& database);
+  /// Who wants what was changed by this process: known here from `tx`'s commit on.
+  void interest_changes(sql::Transaction& tx);
+  /// False where nobody wants events of this type. Any thread; does not wait.
+  bool may_be_wanted(std::string_view type) const;
   /// Fans out, in a transaction of its own: none at all for an event that nobody wants. A message that comes
   /// again adds nothing (unique by event and subscriber), so each has its rows once. `database` is borrowed.
   messaging::Handler handler(sql::Database& database);
@@ -110,9 +124,22 @@ class Deliveries {
   std::int64_t sweep_removed(const Context& ctx, sql::Database& database) const;
   std::string body_of(const messaging::Message& message) const;
 
+  /// What is wanted, as it was read; not there: everything may be.
+  struct Interest {
+    const Clock* clock = nullptr;
+    Instant until{};
+    bool everything = false;
+    std::vector<std::string> types;
+  };
+  void read_interest(const Context& ctx, sql::Database& database);
+
   IdGenerator& ids_;
   const DeliveryOptions options_;
   runtime::Signal due_;
+  mutable std::mutex mutex_;  // guards the two below
+  std::optional<Interest> interest_;
+  std::uint64_t interest_version_ = 0;  // raised by changes here: a read that began before one is not kept
+  runtime::Signal interest_changed_;
 };
 
 }  // namespace holdfast::webhooks

@@ -155,7 +155,7 @@ TEST_F(DeliveriesTest, ComeFromTheEventLog) {
     const auto a = hooks.subscribe(ctx, "https://a.example/");
     messaging::Outbox outbox(clock, random, hooks.metrics);
     messaging::EmbeddedBroker broker(hooks.runtime, hooks.db, outbox, hooks.metrics, observe::Logger());
-    broker.subscribe(Deliveries::subscription({"orders"}), hooks.deliveries.handler(hooks.db));
+    broker.subscribe(hooks.deliveries.subscription({"orders"}), hooks.deliveries.handler(hooks.db));
     broker.start(ctx);
     hooks.sender->start();
     clock.advance(1s);
@@ -165,6 +165,67 @@ TEST_F(DeliveriesTest, ComeFromTheEventLog) {
     EXPECT_TRUE(eventually(ctx, [&] { return hooks.attempts("delivered") == 1; }));
     EXPECT_EQ(receiver.all.at(0).headers.id, id);
     broker.stop(ctx.with_timeout(10s));
+  });
+}
+
+TEST_F(DeliveriesTest, EventsThatNobodyWantsArePassedOver) {
+  run([&](const Context& ctx, Hooks& hooks) {
+    messaging::Outbox outbox(clock, random, hooks.metrics);
+    messaging::EmbeddedBroker broker(hooks.runtime, hooks.db, outbox, hooks.metrics, observe::Logger());
+    broker.subscribe(hooks.deliveries.subscription({"orders"}), hooks.deliveries.handler(hooks.db));
+    runtime::FiberGroup follower(ctx);
+    follower.spawn("interest", [&](const Context& own) { hooks.deliveries.follow_interest(own, hooks.db); });
+    broker.start(ctx);
+    hooks.sender->start();
+    ASSERT_TRUE(eventually(ctx, [&] { return !hooks.deliveries.may_be_wanted("order.placed"); }));
+    const auto publish = [&](const char* type) {
+      hooks.db.transact(ctx, [&](sql::Transaction& tx) {
+        outbox.publish(ctx, tx, {.topic = "orders", .key = "ord_1", .type = type});
+      });
+    };
+    const auto handled = [&] {
+      return hooks.metrics.counter("holdfast_messaging_handled_total", "", {{"group", "webhooks"}}).value();
+    };
+    for (int i = 0; i < 20; ++i) publish("order.placed");
+    runtime::sleep_for(ctx, 5s);
+    EXPECT_EQ(handled(), 0U);
+
+    hooks.db.transact(ctx, [&](sql::Transaction& tx) {  // as a route does, in this process
+      hooks.deliveries.interest_changes(tx);
+      hooks.subscribers.create(ctx, tx, {.url = "https://a.example/", .event_types = {"order.*"}});
+    });
+    publish("order.placed");
+    publish("stock.low");
+    EXPECT_TRUE(eventually(ctx, [&] { return receiver.count("https://a.example/") == 1; }));
+    runtime::sleep_for(ctx, kInterestAge);
+    EXPECT_FALSE(hooks.deliveries.may_be_wanted("stock.low"));
+
+    hooks.subscribe(ctx, "https://b.example/");  // as another process does: nobody is told
+    runtime::sleep_for(ctx, kInterestAge);
+    publish("stock.low");
+    EXPECT_TRUE(eventually(ctx, [&] { return receiver.count("https://b.example/") == 1; }));
+    EXPECT_EQ(receiver.count("https://a.example/"), 1U);
+    broker.stop(ctx.with_timeout(10s));
+    follower.cancel();
+    follower.wait();
+  });
+}
+
+TEST_F(DeliveriesTest, WhatIsKnownOfInterestDoesNotCountForLong) {
+  run([&](const Context& ctx, Hooks& hooks) {
+    EXPECT_TRUE(hooks.deliveries.may_be_wanted("order.placed")) << "nothing is known yet";
+    {
+      runtime::FiberGroup follower(ctx);
+      follower.spawn("interest",
+                     [&](const Context& own) { hooks.deliveries.follow_interest(own, hooks.db); });
+      ASSERT_TRUE(eventually(ctx, [&] { return !hooks.deliveries.may_be_wanted("order.placed"); }));
+      runtime::sleep_for(ctx, 10 * kInterestAge);
+      EXPECT_FALSE(hooks.deliveries.may_be_wanted("order.placed")) << "it is read again and again";
+      follower.cancel();
+      follower.wait();
+    }
+    runtime::sleep_for(ctx, kInterestAge);
+    EXPECT_TRUE(hooks.deliveries.may_be_wanted("order.placed")) << "nobody reads it any more";
   });
 }
 
