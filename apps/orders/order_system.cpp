@@ -126,6 +126,7 @@ webhooks::SenderOptions sender_options(const WebhookSettings& settings) {
   options.max_in_flight = settings.max_in_flight;
   options.per_subscriber = settings.per_subscriber;
   options.disable_after = settings.disable_after;
+  options.secrets = webhooks::SecretBox::parse(settings.secret_keys.reveal());
   return options;
 }
 
@@ -242,13 +243,17 @@ struct OrderSystem::State {
   void make_webhooks() {
     webhook_subscribers = std::make_unique<webhooks::Subscribers>(
         ids, runtime.random(),
-        webhooks::SubscriberOptions{.allow_private_addresses = settings.webhooks.allow_private_addresses,
-                                    .max_subscribers = settings.webhooks.max_subscribers});
+        webhooks::SubscriberOptions{
+            .allow_private_addresses = settings.webhooks.allow_private_addresses,
+            .max_subscribers = settings.webhooks.max_subscribers,
+            .secrets = webhooks::SecretBox::parse(settings.webhooks.secret_keys.reveal())});
     webhook_deliveries = std::make_unique<webhooks::Deliveries>(
         ids, webhooks::DeliveryOptions{.retention = settings.webhooks.retention});
   }
 
-  void start_webhooks() {
+  void start_webhooks(const Context& ctx) {
+    database->transact(ctx, "seal webhook secrets",
+                       [&](sql::Transaction& tx) { webhook_subscribers->reseal(tx); });
     webhook_client = std::make_unique<http::Client>(
         runtime, webhooks::Sender::client_options(settings.webhooks.allow_private_addresses));
     webhook_sender = std::make_unique<webhooks::Sender>(
@@ -482,7 +487,7 @@ void OrderSystem::start(const Context& ctx) {
         [&state](const Context&) { state.stop_background(); });
     if (state.has_worker() && state.settings.webhooks.enabled) {
       state.parts.start(
-          "webhooks", [&] { state.start_webhooks(); },
+          "webhooks", [&] { state.start_webhooks(ctx); },
           [&state](const Context& stopping) {
             state.webhook_sender->stop(stopping.with_timeout(kWebhookDrain));
           });

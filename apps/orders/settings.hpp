@@ -266,6 +266,7 @@ struct WebhookSettings {
   std::chrono::hours disable_after = std::chrono::hours(24 * 5);
   std::chrono::hours retention = std::chrono::hours(24 * 7);
   std::uint32_t max_subscribers = 1'000;
+  config::Secret secret_keys;
 
   static constexpr auto rules() {
     return holdfast::rules(
@@ -282,11 +283,15 @@ struct WebhookSettings {
             .range(1, 24 * 366)
             .doc("Of nothing but failure; then a subscriber is disabled."),
         field<&WebhookSettings::retention>().range(1, 24 * 366).doc("Of deliveries that are finished."),
-        field<&WebhookSettings::max_subscribers>().range(1, 10'000).doc("One more is refused."));
+        field<&WebhookSettings::max_subscribers>().range(1, 10'000).doc("One more is refused."),
+        field<&WebhookSettings::secret_keys>().doc(
+            "What subscribers' secrets are encrypted with in the database: <id>:<base64 of 32 bytes>, the "
+            "newest first, separated by commas; best as `file: …`. Empty: they stand there as they are."));
   }
 };
-HOLDFAST_DESCRIBE(WebhookSettings, (enabled, allow_private_addresses, attempt_timeout, max_attempts,
-                                    max_in_flight, per_subscriber, disable_after, retention, max_subscribers))
+HOLDFAST_DESCRIBE(WebhookSettings,
+                  (enabled, allow_private_addresses, attempt_timeout, max_attempts, max_in_flight,
+                   per_subscriber, disable_after, retention, max_subscribers, secret_keys))
 
 struct WorkerSettings {
   bool enabled = true;

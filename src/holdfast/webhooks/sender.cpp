@@ -230,7 +230,7 @@ AttemptOutcome Sender::State::send_once(const Context& ctx, const DueSubscriber&
   try {
     const WallTime now = runtime.clock().wall_now();
     const StandardHeaders headers =
-        sign_standard(subscriber.secrets(now), attempt.event_id, attempt.body, now);
+        sign_standard(subscriber.secrets(options.secrets, now), attempt.event_id, attempt.body, now);
     const http::ClientResponse answer =
         send(ctx, {.method = http::Method::post,
                    .url = subscriber.url,

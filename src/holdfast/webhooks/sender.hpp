@@ -20,6 +20,7 @@
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/webhooks/deliveries.hpp"
+#include "holdfast/webhooks/secret_box.hpp"
 
 namespace holdfast::webhooks {
 
@@ -37,7 +38,8 @@ struct SenderOptions {
   Duration disable_after = std::chrono::hours(24 * 5);  ///< of nothing but failure, …
   std::int64_t disable_failures = 20;                   ///< … at least so many
   Duration sweep_interval = std::chrono::minutes(1);
-  std::size_t loop = 0;  ///< the event loop its fibers run on
+  SecretBox secrets = {};  ///< what subscribers' secrets are sealed with; as SubscriberOptions::secrets
+  std::size_t loop = 0;    ///< the event loop its fibers run on
 };
 
 class Sender {

@@ -1,6 +1,7 @@
 #include "holdfast/webhooks/subscribers.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "holdfast/base/error.hpp"
@@ -114,7 +115,8 @@ SubscriberWithSecret Subscribers::create(const Context& ctx, sql::Transaction& t
   tx.execute(
       "insert into webhook_subscribers(id, url, description, event_types, secret, status, "
       "consecutive_failures, created_at, updated_at) values($1, $2, $3, $4, $5, 'enabled', 0, $6, $6)",
-      id, given.url, given.description, to_json(given.event_types), secret, now);
+      id, given.url, given.description, to_json(given.event_types),
+      options_.secrets.seal(random_, id, secret), now);
   return {.subscriber = get(tx, id), .secret = secret};
 }
 
@@ -163,8 +165,28 @@ SubscriberWithSecret Subscribers::rotate_secret(const Context& ctx, sql::Transac
   tx.execute(
       "update webhook_subscribers set previous_secret = secret, previous_secret_until = $2, secret = $3, "
       "updated_at = $4 where id = $1",
-      id, until, secret, now);
+      id, until, options_.secrets.seal(random_, id, secret), now);
   return {.subscriber = get(tx, id), .secret = secret};
+}
+
+std::size_t Subscribers::reseal(sql::Transaction& tx) {
+  using Row = std::tuple<std::string, std::string, std::optional<std::string>>;
+  const SecretBox& box = options_.secrets;
+  const auto anew = [&](const std::string& id, const std::string& stored) {
+    const auto secret = box.is_outdated(stored) ? box.open(id, stored) : std::nullopt;
+    return secret ? box.seal(random_, id, *secret) : stored;
+  };
+  std::size_t resealed = 0;
+  for (const auto& [id, secret, previous] : tx.query<Row>(
+           "select id, secret, previous_secret from webhook_subscribers where status <> 'removed'")) {
+    const std::string next = anew(id, secret);
+    const std::optional<std::string> next_previous = previous ? std::optional(anew(id, *previous)) : previous;
+    if (next == secret && next_previous == previous) continue;
+    tx.execute("update webhook_subscribers set secret = $2, previous_secret = $3 where id = $1", id, next,
+               next_previous);
+    ++resealed;
+  }
+  return resealed;
 }
 
 Subscriber Subscribers::get(sql::Queries& db, std::string_view id) {

@@ -6,8 +6,9 @@
 //     return subscribers.create(ctx, tx, {.url = "https://shop.example/hooks", .event_types = {"order.*"}});
 //   });                                                  // made.secret is shown this once
 //
-// Secrets stand in the database as they are, since they are signed with: guard its file.
-// Thread-safety: a Subscribers holds no state; the rest as the Transaction's.
+// Secrets are signed with, so they can't be hashed: in the database they are sealed (secret_box.hpp) where
+// there is a key, and as they are where there is none: guard its file. Thread-safety: a Subscribers holds no
+// state; the rest as the Transaction's.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,7 @@
 #include "holdfast/base/reflect.hpp"
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
+#include "holdfast/webhooks/secret_box.hpp"
 #include "holdfast/webhooks/signature.hpp"
 
 namespace holdfast::webhooks {
@@ -100,6 +102,7 @@ struct SubscriberOptions {
   bool allow_private_addresses = false;              ///< also allows http: for development
   std::size_t max_subscribers = 1000;                ///< one more is refused
   Duration secret_overlap = std::chrono::hours(24);  ///< the old secret is signed with for so long
+  SecretBox secrets = {};                            ///< what they are sealed with in the database
 };
 
 /// Whether one of `event_types` is `type`, or a beginning of it that ends in ".*"; none: all are wanted.
@@ -128,6 +131,10 @@ class Subscribers {
   Subscriber enable(const Context& ctx, sql::Transaction& tx, std::string_view id);
   /// From now on bodies are signed with a new secret too, after the overlap with it alone.
   SubscriberWithSecret rotate_secret(const Context& ctx, sql::Transaction& tx, std::string_view id);
+
+  /// Seals with the first key whatever an old one sealed, or none: at the start, and then the old key may go.
+  /// Returns how many subscribers it concerned; leaves alone what it can't open.
+  std::size_t reseal(sql::Transaction& tx);
 
   static Subscriber get(sql::Queries& db, std::string_view id);
   /// In the order of their making, those after the id `after`; at most min(limit, kMaxPage).

@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include "holdfast/base/encoding.hpp"
 #include "holdfast/base/error.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/webhooks/internal/attempts.hpp"
 #include "holdfast/webhooks/schema.hpp"
 
 namespace holdfast::webhooks {
@@ -118,6 +120,55 @@ TEST_F(SubscribersTest, AreChangedDisabledAndEnabled) {
     EXPECT_THROW(change({.description = "gone"}), Error);
     EXPECT_THROW(db.transact(ctx, [&](sql::Transaction& tx) { subscribers.rotate_secret(ctx, tx, id); }),
                  Error);
+  });
+}
+
+TEST_F(SubscribersTest, SecretsAreSealedWhereThereIsAKey) {
+  run([&](const Context& ctx, sql::Database& db) {
+    const auto key = [](const std::string& id, char fill) {
+      return id + ":" + encode_base64(as_bytes(std::string(32, fill)));
+    };
+    const auto stored = [&] {
+      return db.query<std::string>(ctx,
+                                   "select secret from webhook_subscribers union all select previous_secret "
+                                   "from webhook_subscribers where previous_secret is not null");
+    };
+    const auto secrets_of = [&](const SecretBox& box) {
+      const auto due = db.query<DueSubscriber>(
+          ctx,
+          "select id, url, secret, previous_secret, previous_secret_until, consecutive_failures, "
+          "created_at as due from webhook_subscribers");
+      std::vector<std::string> texts;
+      for (const StandardSecret& secret : due.at(0).secrets(box, clock.wall_now()))
+        texts.push_back(secret.text());
+      return texts;
+    };
+    const SubscriberWithSecret plain = create(ctx, db, "https://a.example/");
+    EXPECT_EQ(stored(), std::vector{plain.secret});
+
+    Subscribers sealing(ids, random, {.secrets = SecretBox({key("first", 'f')})});
+    const auto reseal = [&](Subscribers& by) {
+      return db.transact(ctx, [&](sql::Transaction& tx) { return by.reseal(tx); });
+    };
+    EXPECT_EQ(reseal(sealing), 1U);
+    EXPECT_EQ(reseal(sealing), 0U);
+    const SubscriberWithSecret rotated = db.transact(
+        ctx, [&](sql::Transaction& tx) { return sealing.rotate_secret(ctx, tx, plain.subscriber.id); });
+    EXPECT_EQ(stored().size(), 2U);
+    for (const std::string& text : stored()) EXPECT_TRUE(text.starts_with("enc1.first.")) << text;
+    EXPECT_EQ(secrets_of(SecretBox({key("first", 'f')})), (std::vector{rotated.secret, plain.secret}));
+
+    const SecretBox both({key("second", 's'), key("first", 'f')});
+    Subscribers next(ids, random, {.secrets = both});
+    EXPECT_EQ(reseal(next), 1U);
+    EXPECT_EQ(secrets_of(SecretBox({key("second", 's')})), (std::vector{rotated.secret, plain.secret}))
+        << "the old key may go";
+    EXPECT_EQ(reseal(sealing), 0U) << "what it can't open it leaves alone";
+    EXPECT_THROW(secrets_of(SecretBox()), Error);
+    const SubscriberWithSecret made = db.transact(
+        ctx, [&](sql::Transaction& tx) { return next.create(ctx, tx, {.url = "https://b.example/"}); });
+    EXPECT_TRUE(made.secret.starts_with("whsec_"));
+    for (const std::string& text : stored()) EXPECT_TRUE(text.starts_with("enc1.second.")) << text;
   });
 }
 

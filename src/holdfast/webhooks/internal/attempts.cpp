@@ -43,15 +43,20 @@ bool count_failure(sql::Transaction& tx, const SenderOptions& options, const std
 
 }  // namespace
 
-std::vector<StandardSecret> DueSubscriber::secrets(WallTime now) const {
+std::vector<StandardSecret> DueSubscriber::secrets(const SecretBox& box, WallTime now) const {
   std::vector<StandardSecret> all;
-  const auto add = [&](const std::string& text) {
-    if (auto parsed = StandardSecret::parse(text)) all.push_back(std::move(*parsed));
+  const auto add = [&](const std::string& stored) {
+    const auto text = box.open(id, stored);
+    if (!text) return;
+    if (auto parsed = StandardSecret::parse(*text)) all.push_back(std::move(*parsed));
   };
   add(secret);
   if (previous_secret && previous_secret_until && now < *previous_secret_until) add(*previous_secret);
   if (all.empty()) {
-    throw Error(ErrorCode::internal, "The webhook subscriber's secret can't be read.").cause(id);
+    throw Error(ErrorCode::internal,
+                "The webhook subscriber's secret can't be read: is the key that sealed it "
+                "still among webhooks.secret_keys?")
+        .cause(id);
   }
   return all;
 }

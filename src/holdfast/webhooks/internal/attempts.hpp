@@ -24,7 +24,7 @@ struct DueSubscriber {
 
   bool failing() const noexcept { return consecutive_failures > 0; }
   /// What bodies are signed with: the secret, and the one before while they overlap.
-  std::vector<StandardSecret> secrets(WallTime now) const;
+  std::vector<StandardSecret> secrets(const SecretBox& box, WallTime now) const;
 };
 HOLDFAST_DESCRIBE(DueSubscriber,
                   (id, url, secret, previous_secret, previous_secret_until, consecutive_failures, due))
