@@ -4,6 +4,7 @@
 
 #include "holdfast/base/error.hpp"
 #include "holdfast/base/random.hpp"
+#include "holdfast/resilience/pipeline.hpp"
 #include "holdfast/runtime/runtime.hpp"
 
 namespace holdfast::resilience {
@@ -131,6 +132,31 @@ TEST(HedgePolicy, FindsThePercentileOut) {
   EXPECT_LE(*policy.begin(), 98ms);
   EXPECT_THROW(HedgePolicy({.percentile = 1}), Error);
   EXPECT_THROW(HedgePolicy({.budget = 0}), Error);
+}
+
+/// How the two are composed: a hedge goes around a pipeline.
+TEST_F(HedgeTest, AroundAPipelineEachTryHasItsOwnPlaceAndVerdict) {
+  run([&](const Context& ctx) {
+    observe::Log log({.level = observe::LogLevel::off}, clock);
+    const auto through = [&](const char* name, std::uint32_t places) {
+      PipelineOptions options;
+      options.bulkhead = {.concurrent = places, .waiting = 0};
+      Pipeline prices(name, options, {clock, random, metrics, log.logger("prices")});
+      Hedge hedge(name, {.delay = 20ms}, metrics);
+      calls = 0;
+      const int won = hedge.call<int>(ctx, [&](const Context& own) {
+        return prices.call(own, [&](const Context& each) { return answer_after(each, 100ms, 5ms); },
+                           {.idempotent = true});
+      });
+      EXPECT_EQ(prices.view().counters.failed, 0U) << "a try that lost says nothing of the dependency";
+      EXPECT_EQ(prices.view().counters.succeeded, 1U);
+      return won;
+    };
+    EXPECT_EQ(through("roomy", 2), 1);
+    EXPECT_EQ(calls, 2);
+    EXPECT_EQ(through("full", 1), 0) << "the second try finds no place, and the first goes on";
+    EXPECT_EQ(calls, 1);
+  });
 }
 
 }  // namespace
