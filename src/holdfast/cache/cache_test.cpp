@@ -285,6 +285,28 @@ TEST_P(CacheOutage, AKilledRedisCostsSpeedAndNothingElse) {
   });
 }
 
+TEST_P(CacheOutage, WhatWasMissedWhileTheConnectionWasAwayIsNotBelievedAfterwards) {
+  RedisServer server;
+  System system;
+  system.run([&](const Context& ctx) {
+    const auto process = make_process(GetParam(), system, System::options(server.address()), 60s);
+    System::eventually(ctx, "it hears", [&] { return process->settled(); });
+    std::atomic<std::int64_t> source{1};
+    Cached<Number> cached(
+        process->cache(), {.name = "number"}, system.clock, system.random, system.metrics,
+        [&](const Context&, const std::string&) -> std::optional<Number> { return Number{source.load()}; });
+    EXPECT_EQ(cached.get(ctx, "k")->value, 1);
+    server.kill();
+    if (GetParam() == Kind::tiered)
+      System::eventually(ctx, "the loss is noticed", [&] { return !process->settled(); });
+    source = 2;  // and its invalidation was published to nobody
+    server.start();
+    System::eventually(ctx, "it hears again",
+                       [&] { return process->settled() && !process->cache().find(ctx, "none", kText).away; });
+    EXPECT_EQ(cached.get(ctx, "k")->value, 2);
+  });
+}
+
 TEST_P(CacheOutage, ARedisThatHangsIsGivenUpAndNothingOldIsShownForLong) {
   RedisServer server;
   System system;
