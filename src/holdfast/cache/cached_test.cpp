@@ -235,6 +235,37 @@ TEST_F(CachedTest, WhoAsksAfterAnInvalidationDoesNotShareALoadFromBeforeIt) {
   });
 }
 
+TEST_F(CachedTest, WhatAnotherProcessPutBeforeTheClaimIsNotLoadedAgain) {
+  /// Another process is done between our look and our claim.
+  struct Overtaken final : Cache {
+    explicit Overtaken(MemoryCache& real) : real(real) {}
+    Found find(const Context& ctx, std::string_view key, const Decode& decode, Look look) override {
+      return real.find(ctx, key, decode, look);
+    }
+    Claim claim(const Context& ctx, std::string_view key, Duration time) override {
+      const Entry theirs{.value = {.object = std::make_shared<const Tea>(Tea{"assam", 1}), .bytes = 10},
+                         .fresh_for = 60s,
+                         .usable_for = 60s};
+      real.put(ctx, key, real.claim(ctx, key, time), theirs);
+      return real.claim(ctx, key, time);
+    }
+    Kept put(const Context& ctx, std::string_view key, const Claim& claim, const Entry& entry) override {
+      return real.put(ctx, key, claim, entry);
+    }
+    void give_up(const Context&, std::string_view, const Claim&) noexcept override { ++given_up; }
+    void invalidate(const Context& ctx, std::string_view key) override { real.invalidate(ctx, key); }
+    MemoryCache& real;
+    int given_up = 0;
+  } overtaken(memory);
+  run([&](const Context& ctx) {
+    Cached<Tea> cached(overtaken, {.name = "tea"}, clock, random, metrics,
+                       [this](const Context& own, const std::string& key) { return load(own, key); });
+    EXPECT_EQ(cached.get(ctx, "assam")->price, 1);
+    EXPECT_EQ(loads, 0);
+    EXPECT_EQ(overtaken.given_up, 1) << "others need not wait for the claim's end";
+  });
+}
+
 TEST_F(CachedTest, ALoaderOfTheCallRefreshesInItsOwnTimeWhileOthersAreServed) {
   run([&](const Context& ctx) {
     auto cached = teas({.fresh_for = 10s, .stale_while_refreshed = 20s, .jitter = 0});

@@ -165,6 +165,23 @@ TEST_F(RedisTest, ACallerThatLeavesDoesNotShiftTheAnswersOfOthers) {
   });
 }
 
+TEST_F(RedisTest, TheAnswerOfACallerThatHasLeftIsDropped) {
+  System system(1);
+  system.run([&](const Context& ctx) {
+    const auto client = system.client(shared_server().address());
+    const Script slow(
+        "local function now() local t = redis.call('time') return t[1] * 1000000 + t[2] end "
+        "local begun = now() while now() - begun < 50000 do end return 'late'");
+    client->command(ctx, {"PING"});
+    for (int i = 0; i < 3; ++i) {
+      const Error error = error_of([&] { client->eval(ctx.with_timeout(5ms), slow, {}, {}); });
+      EXPECT_EQ(error.code(), ErrorCode::deadline_exceeded);
+      const std::string text = std::to_string(i);
+      EXPECT_EQ(client->command(ctx, {"ECHO", text}).as_text(), text) << "and its own, not the late one";
+    }
+  });
+}
+
 TEST_F(RedisTest, MoreThanMayBeInFlightIsRefused) {
   System system(1);
   system.run([&](const Context& ctx) {
