@@ -18,7 +18,6 @@
 #include "holdfast/http/server.hpp"
 #include "holdfast/http/tarpit.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
-#include "holdfast/messaging/embedded/broker.hpp"
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/observe/health.hpp"
 #include "holdfast/resilience/admission.hpp"
@@ -41,6 +40,7 @@
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
+#include "orders/wiring_broker.hpp"
 #include "orders/wiring_checkout.hpp"
 #include "orders/wiring_redis.hpp"
 
@@ -106,15 +106,6 @@ idempotency::Options idempotency_options(const IdempotencySettings& settings) {
   options.retention = settings.retention;
   options.longest_wait = settings.longest_wait;
   options.max_stored_body_bytes = kMaxStoredAnswerBytes;
-  return options;
-}
-
-messaging::BrokerOptions broker_options(const MessagingSettings& settings) {
-  messaging::BrokerOptions options;
-  options.lease = settings.lease;
-  options.heartbeat = std::min<Duration>(settings.lease / 5, std::chrono::seconds(1));
-  options.log_retention = settings.retention;
-  options.inbox_retention = settings.retention + std::chrono::hours(24);
   return options;
 }
 
@@ -292,17 +283,18 @@ struct OrderSystem::State {
   }
 
   void start_broker(const Context& ctx) {
-    broker_check = health.add("messaging", {.critical = false});
-    broker = std::make_unique<messaging::EmbeddedBroker>(
-        runtime, *database, *outbox, metrics, log.logger("messaging"), broker_options(settings.messaging));
-    broker->subscribe(notifications->subscription(), notifications->handler());
-    broker->subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
+    broker = std::make_unique<BrokerWiring>(settings,
+                                            BrokerWiring::Parts{runtime, *database, *outbox, metrics, log});
+    messaging::Subscriber& subscriber = broker->subscriber();
+    subscriber.subscribe(notifications->subscription(), notifications->handler());
+    subscriber.subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
     if (settings.webhooks.enabled) {
-      broker->subscribe(webhook_deliveries->subscription({std::string(ordering::kTopic)}),
-                        webhook_deliveries->handler(*database));
+      subscriber.subscribe(webhook_deliveries->subscription({std::string(ordering::kTopic)}),
+                           webhook_deliveries->handler(*database));
     }
     broker->start(ctx);
-    broker_check.set(observe::Readiness::ready);
+    broker_check =
+        health.add_probe("messaging", {.critical = false}, [this](Duration) { return broker->health(); });
   }
 
   void start_sagas(const Context& ctx) {
@@ -455,7 +447,7 @@ struct OrderSystem::State {
   std::unique_ptr<webhooks::Sender> webhook_sender;
   std::unique_ptr<idempotency::Idempotency> idempotency;
   std::optional<runtime::FiberGroup> background;
-  std::unique_ptr<messaging::EmbeddedBroker> broker;
+  std::unique_ptr<BrokerWiring> broker;
   std::unique_ptr<resilience::AdmissionGate> gate;
   std::unique_ptr<resilience::AdmissionGate> reports_gate;
   std::unique_ptr<RedisWiring> shared;

@@ -18,6 +18,7 @@
 #include "holdfast/config/units.hpp"
 #include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
+#include "orders/broker_settings.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 #include "orders/modules/ordering/checkout_settings.hpp"
 #include "orders/modules/payments/settings.hpp"
@@ -352,6 +353,7 @@ struct Settings {
   RateLimitSettings rate_limit;
   IdempotencySettings idempotency;
   MessagingSettings messaging;
+  BrokerSettings broker;
   SagaSettings saga;
   ordering::CheckoutSettings checkout;
   payments::Settings payments;
@@ -374,8 +376,8 @@ struct Settings {
             "By name, what is asked of other services, and how patiently; docs/resilience.md."));
   }
 };
-HOLDFAST_DESCRIBE(Settings,
-                  (data, http, database, redis, rate_limit, idempotency, messaging, saga, checkout, payments,
-                   shipping, dependencies, notifications, webhooks, catalog, worker, shutdown, log, runtime))
+HOLDFAST_DESCRIBE(Settings, (data, http, database, redis, rate_limit, idempotency, messaging, broker, saga,
+                             checkout, payments, shipping, dependencies, notifications, webhooks, catalog,
+                             worker, shutdown, log, runtime))
 
 }  // namespace holdfast::orders

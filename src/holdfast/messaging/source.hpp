@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "holdfast/messaging/message.hpp"
@@ -40,6 +41,8 @@ struct ReadResult {
   std::vector<Message> messages;  ///< in order of position; `group` and `attempt` are not set
   std::int64_t read_to = 0;       ///< everything of the cohort up to here is in `messages`; 0: not known
   bool more = false;              ///< a limit ended it: there is more at once
+  /// Of single buckets, where it is not known of the cohort: everything up to here is in `messages`.
+  std::vector<std::pair<int, std::int64_t>> passed = {};
 };
 
 /// One group's, in one process.

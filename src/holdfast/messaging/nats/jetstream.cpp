@@ -41,7 +41,7 @@ JetStream::~JetStream() = default;
 
 void JetStream::connect(const Context& ctx) { state_->stream.connect(ctx); }
 void JetStream::close(const Context& ctx) noexcept { state_->stream.close(ctx); }
-bool JetStream::connected() const noexcept { return !state_->stream.identity().empty(); }
+bool JetStream::connected() const { return state_->stream.problem().empty(); }
 std::string JetStream::problem() const { return state_->stream.problem(); }
 
 void JetStream::send(const Context& ctx, const std::string& log, const Message& message) {

@@ -9,7 +9,8 @@
 // One stream carries one outbox. A message's subject is "<prefix>.<bucket>.<topic>". Readers are "ordered"
 // pull consumers, one a group and bucket, that acknowledge nothing: how far a group is stands in the
 // database, with the effects; a reader that misses something is made anew where it was. Connections are made
-// anew by us, with jitter. Thread-safety: all from the loop of its relay and broker.
+// anew by us, with jitter. Thread-safety: all from the loop of its relay and broker; connected() and
+// problem() from any.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +75,7 @@ class JetStream final : public Source, public Sink {
   /// password, TLS on one side only, a server without JetStream, a stream of that name with other subjects.
   void connect(const Context& ctx);
   void close(const Context& ctx) noexcept;  ///< after the relay's and the broker's stop(). Idempotent
-  bool connected() const noexcept;          ///< and the stream is there
+  bool connected() const;                   ///< and the stream is there
   /// Why not; empty where it is.
   std::string problem() const;
 

@@ -86,6 +86,7 @@ TEST_F(NatsJetStream, RefusesOptionsThatMeanNothing) {
       EXPECT_THROW(nats::JetStream(runtime, metrics, observe::Logger(), options), Error);
     };
     refused([](nats::Options& o) { o.servers.clear(); });
+    refused([](nats::Options& o) { o.servers = {"nats://me:secret@host:4222"}; });
     refused([](nats::Options& o) { o.stream = "a.b"; });
     refused([](nats::Options& o) { o.prefix = ".a"; });
     refused([](nats::Options& o) { o.prefix = "a.>"; });

@@ -126,6 +126,11 @@ void Consumer::distribute(const Cohort& cohort, ReadResult&& result) {
     if ((open & mask_of(bucket->lease.bucket)) != 0)
       bucket->read_to = std::max(bucket->read_to, result.read_to);
   }
+  for (const auto& [number, position] : result.passed) {
+    if ((open & mask_of(number)) == 0) continue;
+    Bucket& bucket = *buckets_[static_cast<std::size_t>(number)];
+    bucket.read_to = std::max(bucket.read_to, position);
+  }
 }
 
 std::optional<WallTime> Consumer::next_due() const noexcept {

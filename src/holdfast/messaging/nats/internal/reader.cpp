@@ -259,6 +259,7 @@ std::vector<ReadResult> OrderedReader::read(const Context& ctx, const std::vecto
         result.messages.push_back(std::move(first.message));
         bucket->waiting.pop_front();
       }
+      if (bucket->waiting.empty()) result.passed.emplace_back(bucket->number, bucket->passed);
     }
     results.push_back(std::move(result));
   }

@@ -25,6 +25,10 @@ void require_names(const Options& options) {
     throw Error(ErrorCode::invalid_argument, what).reason("messaging_options_invalid");
   };
   if (options.servers.empty()) bad("broker.nats.servers must name a server.");
+  for (const std::string& server : options.servers) {
+    if (server.contains('@'))  // URLs are shown
+      bad("broker.nats.servers must not carry credentials: put them into user, password, token.");
+  }
   if (!token(options.stream, "_-")) bad("broker.nats.stream must be letters, digits, '_' or '-'.");
   if (!token(options.prefix, "_-.") || options.prefix.front() == '.' || options.prefix.back() == '.')
     bad("broker.nats.prefix must be letters, digits, '_', '-', and '.' between them.");
@@ -76,6 +80,11 @@ Stream::Stream(runtime::Runtime& runtime, observe::Metrics& metrics, observe::Lo
       connected_(metrics.gauge("holdfast_nats_connected", "1 while connected and the stream is there.")),
       connections_(metrics.counter("holdfast_nats_connections_total", "Connections made.")) {
   require_names(options_);
+}
+
+std::string Stream::problem() const {
+  const std::lock_guard lock(mutex_);
+  return problem_;
 }
 
 const std::string& Stream::identity() const noexcept {
@@ -146,6 +155,7 @@ void Stream::establish(const Context& ctx) {
 
 void Stream::set_identity(std::string identity, std::string problem) {
   identity_ = std::move(identity);
+  const std::lock_guard lock(mutex_);
   problem_ = std::move(problem);
   connected_.set(identity_.empty() ? 0 : 1);
 }
@@ -173,7 +183,7 @@ void Stream::keep() {
       tries = 0;
       client_.changed().wait_past(ctx, seen, "waiting for NATS to be lost");
       if (!closing_ && identity().empty()) {
-        set_identity({}, "the connection was lost");
+        set_identity({}, "The connection was lost.");
         logger_.warn(ctx, "the connection to NATS was lost", {});
       }
       continue;
@@ -184,7 +194,7 @@ void Stream::keep() {
     try {
       establish(ctx);
     } catch (const std::exception& error) {
-      if (tries++ == 0 || problem_ != error.what())
+      if (tries++ == 0 || problem() != error.what())
         logger_.warn(ctx, "NATS can't be reached; it is tried again until it can", {{"error", error.what()}});
       set_identity({}, error.what());
     }
@@ -198,7 +208,7 @@ void Stream::close(const Context& ctx) noexcept {
   client_.changed().notify();
   if (keeping_) ended_.wait(ctx.detached(), "closing the connection to NATS");
   client_.disconnect();
-  set_identity({}, "closed");
+  set_identity({}, "It is closed.");
 }
 
 }  // namespace holdfast::messaging::nats

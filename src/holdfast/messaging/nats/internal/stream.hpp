@@ -1,8 +1,9 @@
 // Stream: one JetStream stream on a Client, kept connected: what JetStream's Sink and its Readers share.
 //
-// Thread-safety: one loop.
+// Thread-safety: one loop, but where it says so.
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,8 @@ class Stream {
 
   /// "<stream>@<when it was made>" once connected and checked; empty otherwise.
   const std::string& identity() const noexcept;
-  const std::string& problem() const noexcept { return problem_; }
+  /// Why there is none. Any thread.
+  std::string problem() const;
 
   /// Asks JetStream's API. Throws Error: what JetStream refuses is unavailable, with its err_code in the
   /// reason ("jetstream_10059").
@@ -57,7 +59,8 @@ class Stream {
   observe::Counter connections_;
   std::string identity_;
   std::uint64_t checked_ = 0;  // the client's generation that identity_ is of
-  std::string problem_ = "not connected yet";
+  mutable std::mutex mutex_;
+  std::string problem_ = "It is not connected yet.";  // guarded by mutex_
   std::vector<runtime::Signal*> listeners_;
   bool closing_ = false;
   bool keeping_ = false;
