@@ -2,6 +2,7 @@
 // order has one receipt all the same.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <csignal>
@@ -151,6 +152,26 @@ class WorkerCrashMidMessage : public WorkerCrash {
     return worker;
   }
 
+  /// One that is stopped while it holds a lock of the database's file stops everybody: that is another
+  /// matter.
+  void stop_between_transactions(Process& worker) {
+    wait_until("the worker can be stopped without a lock", 20s, [&] {
+      worker.signal(SIGSTOP);
+      if (can_write()) return true;
+      worker.signal(SIGCONT);
+      return false;
+    });
+  }
+  bool can_write() {
+    sqlite3* file = nullptr;
+    const bool opened = sqlite3_open(shop_.database_file().c_str(), &file) == SQLITE_OK;
+    sqlite3_busy_timeout(file, 100);
+    const bool can =
+        opened && sqlite3_exec(file, "begin immediate; rollback", nullptr, nullptr, nullptr) == SQLITE_OK;
+    sqlite3_close(file);
+    return can;
+  }
+
   DiskFault disk_;
 };
 
@@ -168,7 +189,7 @@ TEST_F(WorkerCrashMidMessage, KilledBetweenMailAndRecordTheMailIsThereOnce) {
 TEST_F(WorkerCrashMidMessage, ALateWorkersCompletionChangesNothingAndTheMailIsThereOnce) {
   place_orders(20);
   const auto late = start_and_hold_mid_message();
-  late->signal(SIGSTOP);
+  stop_between_transactions(*late);
   disk_.set(DiskState::works);
 
   const auto other = start_worker();
