@@ -267,8 +267,8 @@ class Database {
   /// `name` is a literal, shown in messages, traces and metrics.
   ///
   /// What the body throws is rethrown here, its statements undone. Error(deadline_exceeded / cancelled)
-  /// only while it had not begun to run; Error(unavailable) with retry_after where the queue is full or
-  /// the disk is.
+  /// only while it had not begun to run, or where a remote database stopped its statement at that instant
+  /// and undid it; Error(unavailable) with retry_after where the queue is full or the disk is.
   template <class Body>
   auto transact(const Context& ctx, const char* name, Body&& body) {
     return returning<Transaction>(

@@ -56,7 +56,12 @@ TEST_P(DatabaseContract, ValuesOfEveryKindComeBackAsTheyWent) {
     EXPECT_EQ(db.query_value<bool>(ctx, "select $1", true), true);
     EXPECT_EQ(db.query_value<std::string>(ctx, "select $1", std::string_view()), "");
     EXPECT_EQ(db.query_value<std::optional<int>>(ctx, "select $1", nullptr), std::nullopt);
-    EXPECT_EQ(db.query_value<std::string>(ctx, "select $1", std::string("a\0b", 3)), std::string("a\0b", 3));
+    const std::string with_nul("a\0b", 3);
+    if (db.dialect() == Dialect::postgres) {  // has no such text, and says so
+      EXPECT_ANY_THROW(db.query_value<std::string>(ctx, "select $1", with_nul));
+    } else {
+      EXPECT_EQ(db.query_value<std::string>(ctx, "select $1", with_nul), with_nul);
+    }
   });
 }
 

@@ -23,6 +23,11 @@ Error to_error(FailureKind kind, std::string detail, std::string cause) {
           .reason("database_unavailable")
           .cause(std::move(cause))
           .retry_after(kRetryAfter);
+    case FailureKind::commit_unknown:
+      return Error(ErrorCode::unavailable, std::move(detail))
+          .reason("commit_unknown")
+          .cause(std::move(cause))
+          .retry_after(kRetryAfter);
     case FailureKind::check:
     case FailureKind::not_null:
     case FailureKind::other: break;
@@ -42,6 +47,7 @@ std::string_view to_string(FailureKind kind) noexcept {
     case FailureKind::deadlock: return "deadlock";
     case FailureKind::unavailable: return "unavailable";
     case FailureKind::closed: return "closed";
+    case FailureKind::commit_unknown: return "commit_unknown";
     case FailureKind::other: return "other";
   }
   return "other";

@@ -7,7 +7,8 @@
 //   }
 //
 // As an Error: unique and foreign_key are `conflict`; serialization, deadlock, unavailable and closed
-// are `unavailable` with retry_after; the rest is `internal`, a defect of the statement or its input.
+// are `unavailable` with retry_after, and so is commit_unknown,
+// with that as its reason; the rest is `internal`, a defect of the statement or its input.
 #pragma once
 
 #include <memory>
@@ -19,21 +20,23 @@
 namespace holdfast::sql {
 
 enum class FailureKind : std::uint8_t {
-  unique,         ///< a row with this key exists
-  foreign_key,    ///< it refers to a row that is not there, or is referred to
-  check,          ///< a CHECK or type constraint of the table
-  not_null,       ///< a column that must have a value got none
-  serialization,  ///< lost against a concurrent transaction; transact() runs the body again
-  deadlock,       ///< likewise
-  unavailable,    ///< disk full, read-only, I/O error, or busy for too long
-  closed,         ///< the Database is being closed
-  other,          ///< anything else: wrong SQL, a corrupt file, …
+  unique,          ///< a row with this key exists
+  foreign_key,     ///< it refers to a row that is not there, or is referred to
+  check,           ///< a CHECK or type constraint of the table
+  not_null,        ///< a column that must have a value got none
+  serialization,   ///< lost against a concurrent transaction; transact() runs the body again
+  deadlock,        ///< likewise
+  unavailable,     ///< disk full, read-only, I/O error, or busy for too long
+  closed,          ///< the Database is being closed
+  commit_unknown,  ///< the connection was lost while it committed: it may have been kept or not. Never run
+                   ///< again by the database; whoever may (an idempotency key, a read first) can
+  other,           ///< anything else: wrong SQL, a corrupt file, …
 };
 
 /// Its snake_case name, as in metrics: "foreign_key".
 std::string_view to_string(FailureKind kind) noexcept;
 
-inline constexpr std::size_t kFailureKinds = 9;
+inline constexpr std::size_t kFailureKinds = 10;
 
 class DatabaseError : public Error {
  public:

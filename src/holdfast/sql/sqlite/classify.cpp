@@ -33,6 +33,7 @@ std::string_view detail_of(FailureKind kind) noexcept {
     case FailureKind::deadlock: return "It lost against a concurrent change; try again.";
     case FailureKind::unavailable: return "The database can't take this now; try again.";
     case FailureKind::closed: return "The database is being closed.";
+    case FailureKind::commit_unknown:
     case FailureKind::other: break;
   }
   return "A statement failed.";

@@ -12,7 +12,7 @@
 
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
-#include "holdfast/sql/sqlite/counters.hpp"
+#include "holdfast/sql/internal/counters.hpp"
 #include "holdfast/sql/sqlite/statement_cache.hpp"
 
 struct sqlite3;

@@ -19,6 +19,7 @@
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/postgres_server.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::sql {
@@ -37,6 +38,7 @@ struct Adapter {
   const char* name;
   std::unique_ptr<Database> (*open)(runtime::Runtime&, const std::filesystem::path& folder);
   bool simulated = false;
+  const char* (*missing)() = nullptr;  ///< why it can't be had on this machine; null where it can
 };
 
 inline constexpr const char* kContractSchema =
@@ -50,6 +52,8 @@ class DatabaseContract : public ::testing::TestWithParam<Adapter> {
  protected:
   /// Runs `test` as the main fiber with a database that has the schema.
   void run(const std::function<void(const Context&, Database&)>& test) {
+    if (GetParam().missing != nullptr && GetParam().missing() != nullptr)
+      GTEST_SKIP() << GetParam().missing();
     TemporaryFolder folder;
     runtime::Runtime::Options options{.loops = 2};
     if (GetParam().simulated) options = {.simulated = true, .manual_clock = &manual_clock_};
@@ -113,6 +117,12 @@ inline const Adapter kAdapters[] = {
     {"SimulatedMemory",
      [](runtime::Runtime& runtime, const std::filesystem::path&) { return sqlite::open_memory(runtime); },
      true},
+    {"Postgres",
+     [](runtime::Runtime& runtime, const std::filesystem::path&) {
+       PostgresServer& server = PostgresServer::shared();
+       return postgres::open(runtime, server.options(server.create_database()));
+     },
+     false, [] { return PostgresServer::installed() ? nullptr : PostgresServer::kMissing; }},
 };
 
 }  // namespace holdfast::sql

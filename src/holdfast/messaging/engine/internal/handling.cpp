@@ -27,7 +27,8 @@ bool concerns_transaction(const sql::DatabaseError& error) noexcept {
     case sql::FailureKind::serialization:
     case sql::FailureKind::deadlock:
     case sql::FailureKind::unavailable:
-    case sql::FailureKind::closed: return true;
+    case sql::FailureKind::closed:
+    case sql::FailureKind::commit_unknown: return true;
     default: return false;
   }
 }

@@ -1,6 +1,6 @@
-#include "holdfast/sql/sqlite/counters.hpp"
+#include "holdfast/sql/internal/counters.hpp"
 
-namespace holdfast::sql::sqlite {
+namespace holdfast::sql {
 
 Statistics Counters::snapshot() const {
   Statistics made;
@@ -25,4 +25,4 @@ Statistics Counters::snapshot() const {
   return made;
 }
 
-}  // namespace holdfast::sql::sqlite
+}  // namespace holdfast::sql

@@ -10,7 +10,7 @@
 
 #include "holdfast/sql/database.hpp"
 
-namespace holdfast::sql::sqlite {
+namespace holdfast::sql {
 
 class Counter {
  public:
@@ -71,4 +71,4 @@ struct Counters {
   Statistics snapshot() const;
 };
 
-}  // namespace holdfast::sql::sqlite
+}  // namespace holdfast::sql

@@ -1,0 +1,120 @@
+// One connection to PostgreSQL: libpq without its waits, statements prepared once and kept, failures
+// classified. What waits, waits for its fiber alone; on a thread that is no loop's it holds up that
+// thread. Everything that touches PQ… goes through here.
+//
+// A statement whose Context ends is cancelled on the server, through a second connection, and waited for
+// Options::cancel_grace; a server that does not answer even then has lost this connection.
+//
+// Thread-safety: its loop's (or its owner's) thread, one fiber at a time.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "holdfast/runtime/context.hpp"
+#include "holdfast/runtime/loop.hpp"
+#include "holdfast/runtime/waker.hpp"
+#include "holdfast/sql/database.hpp"
+#include "holdfast/sql/internal/counters.hpp"
+#include "holdfast/sql/postgres/database.hpp"
+
+struct pg_conn;
+struct pg_result;
+
+namespace holdfast::sql::postgres {
+
+class Connection final : private runtime::IoHandler {
+ public:
+  enum class Use : std::uint8_t { reader, writer, listener };
+
+  /// Connects on the calling fiber, or thread. Throws DatabaseError(unavailable) naming what to change.
+  static std::unique_ptr<Connection> open(const Context& ctx, const Options& options, Use use,
+                                          Counters& counters);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// How rows reach the sink: as they come (it must not use this connection), or when all are here.
+  enum class Rows : std::uint8_t { streamed, gathered };
+
+  /// Runs one statement; returns how many rows it changed.
+  std::int64_t run(const Context& ctx, std::string_view sql, std::span<const Param> params, RowSink* sink,
+                   Rows rows);
+  /// Runs statements separated by semicolons in one round trip; returns the last one's tag ("COMMIT").
+  std::string run_script(const Context& ctx, std::string_view sql);
+  /// The same for a script that ends with a commit: it is never cancelled. Where `ctx` ends before the
+  /// answer came, the connection is given up.
+  std::string commit(const Context& ctx, std::string_view script);
+
+  /// Waits until a notification has come, or until `ctx` ends; false for the latter. Takes all there are.
+  /// Those whose payload is `own` don't count.
+  bool wait_for_notification(const Context& ctx, std::string_view own);
+
+  /// A statement of the open transaction failed: until a savepoint is rolled back, no other is taken.
+  bool aborted() const noexcept;
+  bool in_transaction() const noexcept;
+  /// Nothing will come of it any more.
+  bool broken() const noexcept { return broken_; }
+  Instant opened_at() const noexcept { return opened_at_; }
+
+ private:
+  class Row;
+  struct Statement {
+    std::string key;   // its text and its parameters' types
+    std::string name;  // on the server
+  };
+  struct Free {
+    void operator()(pg_result* result) const noexcept;
+  };
+  using Result = std::unique_ptr<pg_result, Free>;
+
+  Connection(const Options& options, Counters& counters);
+  void connect(const Context& ctx, Use use);
+  void start(Use use);
+  std::string address() const;
+
+  const std::string& prepared(const Context& ctx, std::string_view sql, std::span<const Param> params);
+  void forget(std::string_view sql);
+  void send(std::string_view name, std::span<const Param> params, Rows rows);
+  std::int64_t receive(const Context& ctx, std::string_view sql, RowSink* sink);
+  /// Reads what is left of a statement; the last result, or the first failure.
+  Result finish(const Context& ctx);
+  Result next(const Context& ctx);
+  void require_sent(int sent);
+  void require_success(const Result& result, std::string_view sql);
+  /// Runs `exchange`; where it is left by an exception with the statement still running, stops that.
+  template <class Exchange>
+  auto exchange(const Context& ctx, const Exchange& exchange);
+  void stop_statement(const Context& ctx) noexcept;
+
+  void wait(const Context& ctx, bool to_write);
+  void wait_on_thread(const Context& ctx, short events);
+  void watch();
+  void unwatch() noexcept;
+  void on_ready(bool readable, bool writable, bool hung_up) override;
+  [[noreturn]] void throw_lost(std::string_view doing);
+  [[noreturn]] void throw_counted(DatabaseError failure);
+
+  const Options& options_;
+  Counters& counters_;
+  runtime::Loop* const loop_;  // null: a plain thread's
+  pg_conn* connection_ = nullptr;
+  int watched_ = -1;
+  runtime::Waker waker_;
+  bool broken_ = false;
+  bool busy_ = false;  // a statement is with the server
+  Instant opened_at_{};
+
+  std::list<Statement> statements_;  // most recently used first
+  std::unordered_map<std::string_view, std::list<Statement>::iterator> by_key_;
+  std::uint64_t prepared_ = 0;
+  std::string key_;
+};
+
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,130 @@
+#include "holdfast/sql/postgres/open_transaction.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/sql/postgres/statement_text.hpp"
+
+namespace holdfast::sql::postgres {
+
+bool OpenTransaction::run_body(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body,
+                               Mode mode) {
+  ctx_ = &ctx;
+  mode_ = mode;
+  gone_on_ = false;
+  const runtime::NoWaitScope no_waiting(name);
+  try {
+    run_and_release(name, body, mode);
+  } catch (...) {
+    if (!gone_on_) throw;
+  }
+  return !gone_on_;
+}
+
+void OpenTransaction::run_and_release(const char* name, FunctionRef<void(Transaction&)> body, Mode mode) {
+  if (!mode.own_savepoint) {
+    body(*this);
+    require_usable();  // a failure that it caught: the commit would roll back
+    return;
+  }
+  begin_savepoint();
+  try {
+    body(*this);
+    require_usable();
+    // Deferred constraints: left to the commit, they would fail the whole group.
+    connection_.run_script(*ctx_, "set constraints all immediate; set constraints all deferred");
+    release_savepoint();
+  } catch (...) {
+    roll_back_savepoint();
+    throw;
+  }
+  static_cast<void>(name);
+}
+
+void OpenTransaction::require_usable() {
+  if (!connection_.aborted() && !gone_on_) return;
+  gone_on_ = true;
+  throw GoneOn();
+}
+
+template <class Statement>
+auto OpenTransaction::guarded(const Statement& statement) {
+  require_usable();
+  try {
+    if (!mode_.each_statement) return statement();
+    connection_.run_script(*ctx_, "savepoint statement");
+    try {
+      auto result = statement();
+      connection_.run_script(*ctx_, "release statement");
+      return result;
+    } catch (...) {
+      if (!connection_.broken())
+        connection_.run_script(ctx_->detached(), "rollback to statement; release statement");
+      throw;
+    }
+  } catch (const DatabaseError& failure) {
+    lost_race_ =
+        lost_race_ || failure.kind() == FailureKind::serialization || failure.kind() == FailureKind::deadlock;
+    throw;
+  }
+}
+
+void OpenTransaction::forget() noexcept {
+  signals_.clear();
+  callbacks_.clear();
+  savepoints_.clear();
+  lost_race_ = false;
+}
+
+void OpenTransaction::committed() noexcept {
+  for (const auto& callback : callbacks_) callback();
+  for (runtime::Signal* signal : signals_) signal->notify();
+  forget();
+}
+
+void OpenTransaction::execute_script(std::string_view sql) {
+  if (controls_transaction(sql)) {
+    throw DatabaseError(FailureKind::other, "A statement failed.",
+                        "a transaction is begun and ended by transact(), in: " + std::string(sql));
+  }
+  guarded([&] { return connection_.run_script(*ctx_, to_postgres_schema(sql)); });
+}
+
+void OpenTransaction::after_commit(runtime::Signal& signal) {
+  if (std::find(signals_.begin(), signals_.end(), &signal) == signals_.end()) signals_.push_back(&signal);
+}
+
+void OpenTransaction::on_commit(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
+
+std::int64_t OpenTransaction::run(std::string_view sql, std::span<const Param> params, RowSink* sink) {
+  return guarded([&] { return connection_.run(*ctx_, sql, params, sink, Connection::Rows::gathered); });
+}
+
+void OpenTransaction::begin_savepoint() {
+  require_usable();
+  connection_.run_script(*ctx_, "savepoint body");
+  savepoints_.push_back({signals_.size(), callbacks_.size()});
+}
+
+void OpenTransaction::release_savepoint() {
+  require_usable();
+  connection_.run_script(*ctx_, "release body");
+  savepoints_.pop_back();
+}
+
+// What fails here leaves the transaction aborted or its connection broken, which whoever commits sees.
+void OpenTransaction::roll_back_savepoint() noexcept {
+  const Mark mark = savepoints_.back();
+  savepoints_.pop_back();
+  signals_.resize(mark.signals);
+  callbacks_.resize(mark.callbacks);
+  if (connection_.broken()) return;
+  try {
+    connection_.run_script(ctx_->detached(), "rollback to body; release body");
+  } catch (...) {
+  }
+}
+
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,68 @@
+// The Transaction of PostgreSQL: runs bodies on a connection that has one open, and keeps what they asked
+// to have done after the commit.
+//
+// PostgreSQL gives up a transaction at its first failing statement. A body that catches such a failure and
+// goes on is found out here: it is run again with a savepoint before each of its statements.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "holdfast/sql/database.hpp"
+#include "holdfast/sql/postgres/connection.hpp"
+
+namespace holdfast::sql::postgres {
+
+class OpenTransaction final : public Transaction {
+ public:
+  explicit OpenTransaction(Connection& connection) noexcept : connection_(connection) {}
+
+  struct Mode {
+    bool own_savepoint = false;   ///< a failure undoes this body alone
+    bool each_statement = false;  ///< a failing statement is undone alone
+  };
+  /// Runs `body` where nothing but its own statements may wait. Rethrows what it throws. False where it
+  /// went on after a failed statement, and must be run again with `each_statement`.
+  bool run_body(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body, Mode mode);
+
+  /// Whether a statement since begin() lost against another transaction, so that all must be run again.
+  bool lost_race() const noexcept { return lost_race_; }
+
+  /// Forgets what bodies asked for: the transaction was rolled back, or is about to begin.
+  void forget() noexcept;
+  /// Does what they asked for: the transaction is durable.
+  void committed() noexcept;
+
+  void execute_script(std::string_view sql) override;
+  void after_commit(runtime::Signal& signal) override;
+  void on_commit(std::function<void()> callback) override;
+
+ private:
+  class GoneOn {};  // thrown through a body that went on; not a std::exception, so that few catch it
+
+  std::int64_t run(std::string_view sql, std::span<const Param> params, RowSink* sink) override;
+  void begin_savepoint() override;
+  void release_savepoint() override;
+  void roll_back_savepoint() noexcept override;
+
+  void require_usable();
+  template <class Statement>
+  auto guarded(const Statement& statement);
+  void run_and_release(const char* name, FunctionRef<void(Transaction&)> body, Mode mode);
+
+  struct Mark {
+    std::size_t signals;
+    std::size_t callbacks;
+  };
+  Connection& connection_;
+  const Context* ctx_ = nullptr;  // of the body that runs
+  Mode mode_;
+  bool gone_on_ = false;
+  bool lost_race_ = false;
+  std::vector<runtime::Signal*> signals_;  // each once
+  std::vector<std::function<void()>> callbacks_;
+  std::vector<Mark> savepoints_;
+};
+
+}  // namespace holdfast::sql::postgres

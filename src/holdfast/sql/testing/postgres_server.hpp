@@ -1,0 +1,182 @@
+// For tests: a real PostgreSQL of Debian's package, on a free port, with its data in a temporary folder and
+// fsync on; stopped at the end by its process id. As root it runs as the user "postgres" (or "nobody").
+//
+//   if (!PostgresServer::installed()) GTEST_SKIP() << PostgresServer::kMissing;
+//   PostgresServer server;
+//   auto db = postgres::open(runtime, server.options());
+//   server.kill_hard(); server.start();
+#pragma once
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "holdfast/sql/postgres/database.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
+
+namespace holdfast::sql {
+
+class PostgresServer {
+ public:
+  static constexpr const char* kMissing =
+      "PostgreSQL 15 is not installed: apt-get install --no-install-recommends postgresql-15";
+  static constexpr const char* kPassword = "sesame";
+
+  static bool installed() { return std::filesystem::exists(binary("initdb")); }
+
+  /// One for all tests of this process, started at the first use.
+  static PostgresServer& shared() {
+    static PostgresServer server;
+    return server;
+  }
+
+  PostgresServer() : port_(free_port()) {
+    if (::geteuid() == 0) {
+      const passwd* user = ::getpwnam("postgres");
+      if (user == nullptr) user = ::getpwnam("nobody");
+      uid_ = user->pw_uid;
+      gid_ = user->pw_gid;
+      if (::chown(folder_.path().c_str(), uid_, gid_) != 0) throw std::runtime_error("chown");
+    }
+    std::ofstream(folder_.path() / "password") << kPassword << "\n";
+    run_to_end({binary("initdb"), "-D", data(), "-U", "holdfast", "-E", "UTF8", "--locale=C",
+                "--auth-local=trust", "--auth-host=scram-sha-256",
+                "--pwfile=" + (folder_.path() / "password").string()});
+    start();
+  }
+  ~PostgresServer() {
+    if (pid_ <= 0) return;
+    signal_all(SIGCONT);
+    ::kill(pid_, SIGQUIT);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  PostgresServer(const PostgresServer&) = delete;
+  PostgresServer& operator=(const PostgresServer&) = delete;
+
+  void start() {
+    pid_ = spawn({binary("postgres"), "-D", data(), "-p", std::to_string(port_), "-k", folder_.path(), "-c",
+                  "listen_addresses=127.0.0.1", "-c", "max_connections=150", "-c", "shared_buffers=64MB"});
+    for (int tries = 0; tries < 1500; ++tries) {  // up to 30 s; recovery after a crash takes some
+      if (ready()) return;
+      if (::waitpid(pid_, nullptr, WNOHANG) == pid_) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    throw std::runtime_error("PostgreSQL does not start:\n" + log());
+  }
+  /// kill -9 of the server and all its processes at once.
+  void kill_hard() {
+    signal_all(SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    std::filesystem::remove(std::filesystem::path(data()) / "postmaster.pid");
+    pid_ = -1;
+  }
+  void freeze() { signal_all(SIGSTOP); }
+  void thaw() { signal_all(SIGCONT); }
+
+  /// Options that reach it by TCP. `dbname` must exist; see create_database().
+  postgres::Options options(std::string dbname = "postgres") const {
+    postgres::Options made;
+    made.host = "127.0.0.1";
+    made.port = port_;
+    made.dbname = std::move(dbname);
+    made.user = "holdfast";
+    made.password = kPassword;
+    made.sslmode = "disable";
+    return made;
+  }
+  std::string socket_folder() const { return folder_.path(); }
+  /// A new, empty database; its name.
+  std::string create_database() {
+    const std::string name = "t" + std::to_string(++databases_);
+    run_to_end({binary("createdb"), "-h", folder_.path(), "-p", std::to_string(port_), "-U", "holdfast", "-T",
+                "template0", name});
+    return name;
+  }
+  std::string log() const {
+    std::ifstream file(folder_.path() / "log");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  static std::string binary(const char* name) { return std::string("/usr/lib/postgresql/15/bin/") + name; }
+  std::string data() const { return folder_.path() / "data"; }
+
+  static std::uint16_t free_port() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+    ::close(fd);
+    return ntohs(address.sin_port);
+  }
+
+  bool ready() const {  // the last line of its pid file says so
+    std::ifstream file(std::filesystem::path(data()) / "postmaster.pid");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    return text.starts_with(std::to_string(pid_) + "\n") && text.find("\nready") != std::string::npos;
+  }
+
+  pid_t spawn(const std::vector<std::string>& command) const {
+    std::vector<char*> arguments;
+    for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
+    const std::string log = folder_.path() / "log";
+    const pid_t child = ::fork();
+    if (child != 0) return child;
+    // Only what is safe after a fork.
+    if (uid_ != 0 && (::setgroups(0, nullptr) != 0 || ::setgid(gid_) != 0 || ::setuid(uid_) != 0))
+      ::_exit(126);
+    ::prctl(PR_SET_PDEATHSIG, SIGQUIT);
+    const int output = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    ::dup2(output, 1);
+    ::dup2(output, 2);
+    if (::chdir("/") != 0) ::_exit(126);
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    ::execv(arguments[0], arguments.data());
+    ::_exit(127);
+  }
+
+  void run_to_end(const std::vector<std::string>& command) const {
+    int status = 0;
+    ::waitpid(spawn(command), &status, 0);
+    if (status != 0) throw std::runtime_error(command.front() + " failed:\n" + log());
+  }
+
+  void signal_all(int signal) const {
+    std::ifstream file("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children");
+    std::vector<pid_t> processes{pid_};
+    for (pid_t child = 0; file >> child;) processes.push_back(child);
+    for (const pid_t process : processes) ::kill(process, signal);
+  }
+
+  TemporaryFolder folder_;
+  uid_t uid_ = 0;
+  gid_t gid_ = 0;
+  std::uint16_t port_;
+  pid_t pid_ = -1;
+  int databases_ = 0;
+};
+
+}  // namespace holdfast::sql
