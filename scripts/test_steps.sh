@@ -31,6 +31,16 @@ parse_arguments() {
   done
 }
 
+# PostgreSQL's package makes a cluster and starts it, unless it is told not to: the tests start servers of
+# their own.
+ensure_no_cluster_is_made() {
+  [ -n "$(missing_packages postgresql-15)" ] || return 0
+  ensure_packages postgresql-common || return 1
+  local setting=/etc/postgresql-common/createcluster.conf as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+  "${as_root[@]}" sed -i 's/^#* *create_main_cluster .*/create_main_cluster = false/' "$setting"
+}
+
 say() { printf '\n== %s\n' "$*"; }
 
 # run_gtest BINARY [ARG…]: runs it and adds its counts.
@@ -162,6 +172,7 @@ run_drills() {
 main() {
   parse_arguments "$@"
   local started=$SECONDS
+  ensure_no_cluster_is_made || exit 1
   ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
   say "build"
   build_everything || { echo "The build failed."; echo "0 passed, 1 failed"; exit 1; }

@@ -196,14 +196,16 @@ void Connection::on_ready(bool, bool, bool) {
 // is asked for first. What comes after is told, as this is the loop's own thread.
 void Connection::wait(const Context& ctx, bool to_write) {
   const short events = static_cast<short>(POLLIN | (to_write ? POLLOUT : 0));
-  pollfd ready{PQsocket(connection_), events, 0};
-  if (::poll(&ready, 1, 0) > 0) return;
   if (loop_ == nullptr) return wait_on_thread(ctx, events);
   const runtime::NoWaitScope lifted(nullptr);  // a body may wait for its own statements
-  waker_ = runtime::prepare_wait(kWaiting);
-  const runtime::Woken woken = runtime::park(ctx, kWaiting);
-  waker_ = {};
-  runtime::throw_unless_event(woken, kWaiting);
+  for (;;) {
+    pollfd ready{PQsocket(connection_), events, 0};
+    if (::poll(&ready, 1, 0) > 0) return;
+    waker_ = runtime::prepare_wait(kWaiting);
+    const runtime::Woken woken = runtime::park(ctx, kWaiting);
+    waker_ = {};
+    runtime::throw_unless_event(woken, kWaiting);
+  }
 }
 
 void Connection::wait_on_thread(const Context& ctx, short events) {
