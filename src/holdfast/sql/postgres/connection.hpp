@@ -20,8 +20,8 @@
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/runtime/loop.hpp"
 #include "holdfast/runtime/waker.hpp"
+#include "holdfast/sql/counters.hpp"
 #include "holdfast/sql/database.hpp"
-#include "holdfast/sql/internal/counters.hpp"
 #include "holdfast/sql/postgres/database.hpp"
 
 struct pg_conn;

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "holdfast/runtime/runtime.hpp"
+#include "holdfast/sql/counters.hpp"
 #include "holdfast/sql/database.hpp"
-#include "holdfast/sql/internal/counters.hpp"
 #include "holdfast/sql/postgres/database.hpp"
 
 namespace holdfast::sql::postgres {

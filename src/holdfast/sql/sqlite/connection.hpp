@@ -11,8 +11,8 @@
 #include <string_view>
 
 #include "holdfast/runtime/context.hpp"
+#include "holdfast/sql/counters.hpp"
 #include "holdfast/sql/database.hpp"
-#include "holdfast/sql/internal/counters.hpp"
 #include "holdfast/sql/sqlite/statement_cache.hpp"
 
 struct sqlite3;

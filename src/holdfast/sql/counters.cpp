@@ -1,4 +1,4 @@
-#include "holdfast/sql/internal/counters.hpp"
+#include "holdfast/sql/counters.hpp"
 
 namespace holdfast::sql {
 
