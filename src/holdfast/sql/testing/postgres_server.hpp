@@ -10,22 +10,23 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "holdfast/sql/postgres/database.hpp"
@@ -43,8 +44,16 @@ class PostgresServer {
 
   /// One for all tests of this process, started at the first use.
   static PostgresServer& shared() {
-    static PostgresServer server;
-    return server;
+    // A forked child that exits as usual must leave it to its parent.
+    struct Shared {
+      std::unique_ptr<PostgresServer> server = std::make_unique<PostgresServer>();
+      pid_t owner = ::getpid();
+      ~Shared() {
+        if (::getpid() != owner) static_cast<void>(server.release());
+      }
+    };
+    static Shared shared;
+    return *shared.server;
   }
 
   PostgresServer() : port_(free_port()) {
@@ -73,11 +82,20 @@ class PostgresServer {
   void start() {
     pid_ = spawn({binary("postgres"), "-D", data(), "-p", std::to_string(port_), "-k", folder_.path(), "-c",
                   "listen_addresses=127.0.0.1", "-c", "max_connections=150", "-c", "shared_buffers=64MB"});
-    for (int tries = 0; tries < 1500; ++tries) {  // up to 30 s; recovery after a crash takes some
-      if (ready()) return;
+    // Told of each change of its files, of which the last is the line "ready" in its pid file.
+    const int changes = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    ::inotify_add_watch(changes, data().c_str(), IN_CREATE | IN_MODIFY);
+    bool up = false;
+    for (int looks = 0; looks < kMostLooks && !(up = ready()); ++looks) {
       if (::waitpid(pid_, nullptr, WNOHANG) == pid_) break;
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      pollfd changed{changes, POLLIN, 0};
+      ::poll(&changed, 1, 1000);
+      char events[4096];
+      while (::read(changes, events, sizeof events) > 0) {
+      }
     }
+    ::close(changes);
+    if (up) return;
     throw std::runtime_error("PostgreSQL does not start:\n" + log());
   }
   /// kill -9 of the server and all its processes at once.
@@ -115,6 +133,8 @@ class PostgresServer {
   }
 
  private:
+  static constexpr int kMostLooks = 10'000;
+
   static std::string binary(const char* name) { return std::string("/usr/lib/postgresql/15/bin/") + name; }
   std::string data() const { return folder_.path() / "data"; }
 
