@@ -46,7 +46,9 @@ constexpr DemoProduct kProducts[] = {
 
 std::size_t load_demo_catalog(const Context& ctx, sql::Database& database) {
   return database.transact(ctx, "load demo catalog", [&](sql::Transaction& tx) -> std::size_t {
-    if (tx.query_value<std::int64_t>("select count(*) from (select 1 from products limit 1)") > 0) return 0;
+    if (tx.query_value<std::int64_t>("select count(*) from (select 1 from products limit 1) as any_product") >
+        0)
+      return 0;
     for (const DemoProduct& demo : kProducts) {
       catalog::NewProduct product;
       product.sku = demo.sku;

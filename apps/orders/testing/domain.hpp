@@ -1,4 +1,4 @@
-// For tests of the Order System's modules: a runtime, an in-memory database with the schema, and a
+// For tests of the Order System's modules: a runtime, a database of their own with the schema, and a
 // publisher that remembers. The body runs on a fiber.
 //
 //   TEST(Catalog, …) {
@@ -19,7 +19,7 @@
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "orders/modules/access/access.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 #include "orders/modules/inventory/inventory.hpp"
@@ -66,12 +66,13 @@ inline std::vector<sql::Migration> domain_migrations() {
 inline void with_domain(const std::function<void(Domain&)>& body) {
   ManualClock clock;
   SeededRandom random(7);
-  runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random);
-  const auto db = sql::sqlite::open_memory(runtime);
+  const sql::TestDatabase database;
+  runtime::Runtime runtime(sql::by_hand(clock), clock, random);
   IdGenerator ids(clock, random);
   RecordingPublisher publisher;
   ordering::Ordering ordering(ids, publisher);
   runtime.run([&](const Context& ctx) {
+    const auto db = database.open_alone(runtime);
     sql::Migrator(*db, domain_migrations()).up(ctx);
     Domain domain{ctx, clock, *db, publisher, ordering};
     body(domain);

@@ -20,7 +20,7 @@
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::idempotency {
 
@@ -65,18 +65,20 @@ class IdempotencyTest : public ::testing::Test {
   /// Runs `test` on a file database with a table of payments.
   void run(const std::function<void(const Context&)>& test, Options options = {}) {
     runtime::Runtime runtime({.loops = 1}, clock_, random_);
-    run_on(runtime, sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"}), test, options);
+    run_on(
+        runtime, [&] { return database_.open(runtime); }, test, options);
   }
   /// The same in memory, and waiting takes no time.
   void run_simulated(const std::function<void(const Context&)>& test, Options options) {
     ManualClock clock;
     runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random_);
-    run_on(runtime, sql::sqlite::open_memory(runtime), test, options);
+    run_on(
+        runtime, [&] { return sql::sqlite::open_memory(runtime); }, test, options);
   }
-  void run_on(runtime::Runtime& runtime, std::unique_ptr<sql::Database> database,
+  void run_on(runtime::Runtime& runtime, const std::function<std::unique_ptr<sql::Database>()>& open,
               const std::function<void(const Context&)>& test, const Options& options) {
     runtime.run([&](const Context& ctx) {
-      db_ = std::move(database);
+      db_ = open();
       sql::Migrator(*db_, migrations()).up(ctx);
       db_->transact(ctx, [](sql::Transaction& tx) {
         tx.execute_script(
@@ -124,7 +126,7 @@ class IdempotencyTest : public ::testing::Test {
     }
   }
 
-  sql::TemporaryFolder folder_;
+  sql::TestDatabase database_;
   SystemClock clock_;
   SeededRandom random_{3};
   observe::Metrics metrics_;

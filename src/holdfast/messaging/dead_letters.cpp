@@ -10,11 +10,12 @@ namespace {
 
 constexpr std::size_t kRedriveBatch = 100;
 
-#define HOLDFAST_DEAD_LETTER_FILTER                                                                    \
-  " where ($1 is null or id = $1) and ($2 is null or group_name = $2) and ($3 is null or topic = $3) " \
-  "and ($4 is null or type = $4) and ($5 is null or key = $5) "                                        \
-  "and ($6 is null or instr(lower(error), lower($6)) > 0) and ($7 is null or dead_at >= $7) "          \
-  "and ($8 is null or dead_at < $8) and ($9 or redriven_at is null) "
+#define HOLDFAST_DEAD_LETTER_FILTER                                                                         \
+  " where ($1 is null or id = $1) and ($2 is null or group_name = $2) and ($3 is null or topic = $3) "      \
+  "and ($4 is null or type = $4) and ($5 is null or key = $5) "                                             \
+  "and ($6 is null or $6 = '' or replace(lower(error), lower($6), '') <> lower(error)) and ($7 is null or " \
+  "dead_at >= $7) "                                                                                         \
+  "and ($8 is null or dead_at < $8) and ($9 = 1 or redriven_at is null) "
 
 constexpr const char* kSelect =
     "select id, group_name as \"group\", topic, key, type, version, message_id, position, occurred_at, "

@@ -13,7 +13,7 @@ std::int64_t trim(sql::Transaction& tx, std::string_view group, WallTime before,
   return tx.execute(
       "delete from inbox where group_name = $1 and message_id in ("
       "select message_id from (select message_id, processed_at from inbox where group_name = $1 "
-      "order by message_id limit $2) where processed_at < $3)",
+      "order by message_id limit $2) as oldest where processed_at < $3)",
       group, most, before);
 }
 

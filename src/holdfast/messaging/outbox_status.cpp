@@ -34,8 +34,9 @@ GroupStatus status_of(sql::Snapshot& snapshot, std::string group, const std::str
   status.dead = snapshot.query_value<std::int64_t>(
       "select count(*) from dead_letters where group_name = $1 and redriven_at is null", status.group);
   status.leases = snapshot.query<WorkerLeases>(
-      "select coalesce(l.owner, '') as worker, count(*) as buckets, max(coalesce(w.expires_at, 0) > $2) as "
-      "alive "
+      "select coalesce(l.owner, '') as worker, count(*) as buckets, max(case when w.expires_at > $2 then 1 "
+      "else 0 end) "
+      "as alive "
       "from outbox_leases l left join outbox_workers w on w.worker = l.owner where l.group_name = $1 "
       "group by l.owner order by 1",
       status.group, now);

@@ -4,10 +4,27 @@ namespace holdfast::messaging {
 namespace {
 
 // AUTOINCREMENT: a position is never given again, also when everything was trimmed.
-constexpr const char* kUp = R"sql(
+constexpr const char* kPosition = R"sql(
 create table outbox (
   position integer primary key autoincrement,
-  id text not null,
+)sql";
+
+// A reader goes on from the highest position it saw, so none below it may become visible later. A sequence
+// alone lets that happen: two transactions take 1 and 2, and the second commits first. Here who takes a
+// position first takes a lock that its transaction keeps until it has committed.
+constexpr const char* kPostgresPosition = R"sql(
+create sequence outbox_positions;
+create or replace function outbox_next_position() returns bigint language plpgsql as $$
+begin
+  perform pg_advisory_xact_lock(8031170681846625120);
+  return nextval('outbox_positions');
+end $$;
+create table outbox (
+  position bigint primary key default outbox_next_position(),
+)sql";
+
+constexpr const char* kTables =
+    R"sql(  id text not null,
   topic text not null,
   key text not null,
   bucket integer not null,
@@ -95,11 +112,17 @@ drop table outbox_workers;
 drop table outbox_groups;
 drop table outbox;
 )sql";
+constexpr const char* kPostgresDown = "drop function outbox_next_position; drop sequence outbox_positions;";
 
 }  // namespace
 
 std::vector<sql::Migration> migrations() {
-  return {{.version = kFirstMigration, .name = "messaging", .up_sql = kUp, .down_sql = kDown},
+  return {{.version = kFirstMigration,
+           .name = "messaging",
+           .up_sql = std::string(kPosition) + kTables,
+           .down_sql = kDown,
+           .postgres_up_sql = std::string(kPostgresPosition) + kTables,
+           .postgres_down_sql = std::string(kDown) + kPostgresDown},
           {.version = kFirstMigration + 1,
            .name = "messaging: workers that ended",
            .up_sql = "alter table outbox_leases add column crashes integer not null default 0;",

@@ -9,8 +9,7 @@
 
 #include "holdfast/saga/sagas.hpp"
 #include "holdfast/saga/testing/node.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::saga {
 namespace {
@@ -46,9 +45,7 @@ class SagaWorkers : public ::testing::Test {
     });
   }
 
-  std::unique_ptr<sql::Database> open(runtime::Runtime& runtime) {
-    return sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"});
-  }
+  std::unique_ptr<sql::Database> open(runtime::Runtime& runtime) { return database_.open(runtime); }
 
   /// call (outside, keyed), note (local); fails every seventh at the end.
   Definition<Errand> errand() {
@@ -76,7 +73,7 @@ class SagaWorkers : public ::testing::Test {
 
   SystemClock clock_;
   SeededRandom random_{17};
-  sql::TemporaryFolder folder_;
+  sql::TestDatabase database_;
   OtherSide other_side_;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "holdfast/base/encoding.hpp"
+#include "holdfast/runtime/fiber.hpp"
 
 namespace holdfast::sql {
 namespace {
@@ -20,6 +21,8 @@ constexpr std::string_view kCreateHistory =
     "  checksum text not null,"
     "  applied_at bigint not null)";
 
+constexpr const char* kApplying = "apply a migration";
+
 std::string label(std::int64_t version, std::string_view name) {
   return std::to_string(version) + " (" + std::string(name) + ")";
 }
@@ -28,6 +31,40 @@ std::string label(const Migration& migration) { return label(migration.version, 
 [[noreturn]] void refuse(std::string reason, std::string detail) {
   throw Error(ErrorCode::failed_precondition, std::move(detail)).reason(std::move(reason));
 }
+
+/// While it lives, no other process migrates this PostgreSQL. On SQLite a step's transaction is enough.
+/// Without it, writers that are side by side would make the same table twice. Asked for again and again, so
+/// that nobody holds the writers' turn while waiting for somebody who needs it.
+class MigratingAlone {
+ public:
+  MigratingAlone(const Context& ctx, Database& database) : ctx_(ctx.detached()), database_(database) {
+    if (database_.dialect() != Dialect::postgres) return;
+    while (ask(ctx, "select case when pg_try_advisory_lock(3470228961250497911) then 1 else 0 end") == 0)
+      runtime::sleep_for(ctx, kLookAgain);
+    held_ = true;
+  }
+  ~MigratingAlone() {
+    try {
+      if (held_) ask(ctx_, "select 1 from pg_advisory_unlock_all()");
+    } catch (const Error&) {  // the connection is lost, and the lock with it
+    }
+  }
+  MigratingAlone(const MigratingAlone&) = delete;
+  MigratingAlone& operator=(const MigratingAlone&) = delete;
+
+ private:
+  static constexpr auto kLookAgain = std::chrono::milliseconds(50);
+
+  // Under the name that the steps have: one name's transactions have one connection, whose lock it is.
+  std::int64_t ask(const Context& ctx, const char* sql) {
+    return database_.transact(ctx, kApplying,
+                              [&](Transaction& tx) { return tx.query_value<std::int64_t>(sql); });
+  }
+
+  const Context ctx_;
+  Database& database_;
+  bool held_ = false;
+};
 
 // The failure of a step, with the step's name: what is read at 3 a.m.
 [[noreturn]] void rethrow_for(const Migration& migration, const char* doing) {
@@ -62,6 +99,12 @@ std::string checksum_of(const Migration& migration) {
 
 Migrator::Migrator(Database& database, std::vector<Migration> migrations)
     : database_(database), migrations_(std::move(migrations)) {
+  if (database.dialect() == Dialect::postgres) {
+    for (Migration& migration : migrations_) {
+      if (!migration.postgres_up_sql.empty()) migration.up_sql = migration.postgres_up_sql;
+      if (!migration.postgres_down_sql.empty()) migration.down_sql = migration.postgres_down_sql;
+    }
+  }
   std::sort(migrations_.begin(), migrations_.end(),
             [](const Migration& a, const Migration& b) { return a.version < b.version; });
   std::int64_t previous = 0;
@@ -88,15 +131,12 @@ std::vector<Migrator::Applied> Migrator::history(Queries& queries) {
 
 // A database that was never migrated has no table, and a dry run must not make one.
 std::vector<Migrator::Applied> Migrator::history(const Context& ctx) const {
-  try {
-    return database_.read(ctx, [](Snapshot& snapshot) { return history(snapshot); });
-  } catch (const DatabaseError& failure) {
-    if (failure.cause().find("no such table") != std::string::npos ||
-        failure.cause().find("does not exist") != std::string::npos) {
-      return {};
-    }
-    throw;
-  }
+  const char* there_is = database_.dialect() == Dialect::postgres
+                             ? "select count(to_regclass('holdfast_migrations'))"
+                             : "select count(*) from sqlite_master where name = 'holdfast_migrations'";
+  return database_.read(ctx, [&](Snapshot& snapshot) {
+    return snapshot.query_value<std::int64_t>(there_is) > 0 ? history(snapshot) : std::vector<Applied>{};
+  });
 }
 
 void Migrator::require_trusted(const std::vector<Applied>& applied) const {
@@ -154,6 +194,7 @@ std::vector<Migration> Migrator::plan_down(const Context& ctx, std::size_t steps
 std::vector<Migration> Migrator::up(const Context& ctx) const {
   std::vector<Migration> done;
   if (plan_up(ctx).empty()) return done;  // the common start: nothing to do, nothing written
+  const MigratingAlone alone(ctx, database_);
   while (std::optional<Migration> applied = apply_next(ctx)) done.push_back(std::move(*applied));
   return done;
 }
@@ -161,7 +202,7 @@ std::vector<Migration> Migrator::up(const Context& ctx) const {
 std::optional<Migration> Migrator::apply_next(const Context& ctx) const {
   std::optional<Migration> next;
   try {
-    database_.transact(ctx, "apply a migration", [&](Transaction& tx) {
+    database_.transact(ctx, kApplying, [&](Transaction& tx) {
       next.reset();
       tx.execute(kCreateHistory);
       const std::vector<Applied> applied = history(tx);  // again: another process may have gone ahead

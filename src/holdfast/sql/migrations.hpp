@@ -7,7 +7,7 @@
 //
 // History is not rewritten: a step edited after it was applied, one missing in the middle, and a
 // database newer than the binary are refused, naming the step. Any number of processes may run up() at
-// once: each step looks and acts under the database's write lock, so one of them does it.
+// once: one of them does it while the others wait.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,14 @@ struct Migration {
   std::string name;          ///< snake_case, for people: "add_orders_by_customer"
   std::string up_sql;        ///< statements separated by semicolons; no begin or commit
   std::string down_sql;      ///< what undoes it; empty: it can't be undone
+  /// Instead of the two above on PostgreSQL, where its words can't be had by the translation of
+  /// postgres/statement_text.hpp (triggers, functions); empty: the same.
+  std::string postgres_up_sql = {};
+  std::string postgres_down_sql = {};
 };
 
-/// SHA-256 of up_sql, 64 hex digits: what tells an edited step.
+/// SHA-256 of its up_sql, 64 hex digits: what tells an edited step. A Migrator's steps have the up_sql of
+/// its database.
 std::string checksum_of(const Migration& migration);
 
 struct MigrationStatus {

@@ -61,7 +61,18 @@ class Value {
     return made;
   }
 
+  /// Nothing, where there could be a value of type `instead`: some databases want to know.
+  static constexpr Value null_of(Type instead) noexcept {
+    Value made;
+    made.integer_ = static_cast<std::int64_t>(instead);
+    return made;
+  }
+
   constexpr Type type() const noexcept { return type_; }
+  /// Its type; of nothing, what there could be instead, or null where that is not known.
+  constexpr Type type_instead() const noexcept {
+    return type_ == Type::null ? static_cast<Type>(integer_) : type_;
+  }
   constexpr bool is_null() const noexcept { return type_ == Type::null; }
 
   // What it holds; each throws Error(internal) naming both types where it holds something else.
@@ -230,7 +241,9 @@ struct Codec<WallTime> {
 template <class T>
 struct Codec<std::optional<T>> {
   static Value to_value(const std::optional<T>& value) requires Bindable<T> {
-    return value ? Codec<T>::to_value(*value) : Value();
+    if (value) return Codec<T>::to_value(*value);
+    if constexpr (std::default_initializable<T>) return Value::null_of(Codec<T>::to_value(T{}).type());
+    return Value();
   }
   static std::optional<T> from_value(const Value& value) requires Readable<T> {
     if (value.is_null()) return std::nullopt;
@@ -252,7 +265,7 @@ class Param : public Value {
   requires(!Bindable<T>) Param(const T& value) { keep(value); }
   template <HasTextForm T>
   requires(!Bindable<T>) Param(const std::optional<T>& value) {
-    if (value) keep(*value);
+    value ? keep(*value) : void(Value::operator=(Value::null_of(Type::text)));
   }
   Param(const Param&) = delete;
   Param& operator=(const Param&) = delete;

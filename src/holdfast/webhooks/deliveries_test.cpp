@@ -11,7 +11,7 @@
 #include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "holdfast/webhooks/schema.hpp"
 #include "holdfast/webhooks/testing/hooks.hpp"
 
@@ -275,13 +275,13 @@ class OverTheNetwork : public ::testing::Test {
   void run(const std::function<void(const Context&, runtime::Runtime&, sql::Database&)>& test) {
     runtime::Runtime runtime({.loops = 2}, clock, random);
     runtime.run([&](const Context& ctx) {
-      const auto database = sql::sqlite::open_file(runtime, {.path = folder.path() / "test.db"});
+      const auto database = where.open(runtime);
       sql::Migrator(*database, all_migrations()).up(ctx);
       test(ctx, runtime, *database);
     });
   }
 
-  sql::TemporaryFolder folder;
+  sql::TestDatabase where;
   SystemClock clock;
   SystemRandom random;
   Seen seen;

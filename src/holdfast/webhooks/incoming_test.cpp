@@ -6,7 +6,7 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "holdfast/webhooks/schema.hpp"
 
 namespace holdfast::webhooks {
@@ -17,15 +17,16 @@ using namespace std::chrono_literals;
 class IncomingTest : public ::testing::Test {
  protected:
   void run(const std::function<void(const Context&, sql::Database&)>& test) {
-    runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random);
+    runtime::Runtime runtime(sql::by_hand(clock), clock, random);
     runtime.run([&](const Context& ctx) {
       {
-        const auto database = sql::sqlite::open_memory(runtime);
+        const auto database = database_.open_alone(runtime);
         sql::Migrator(*database, migrations()).up(ctx);
         database->transact(ctx, [](sql::Transaction& tx) { tx.execute("create table effects(event text)"); });
         test(ctx, *database);
       }
-      runtime::sleep_for(ctx, 1ms);  // the database's own fibers see that it is closed
+      // The database's own fibers see that it is closed.
+      if (runtime.simulated()) runtime::sleep_for(ctx, 1ms);
     });
   }
   bool take(const Context& ctx, sql::Database& db, const std::string& id) {
@@ -41,6 +42,7 @@ class IncomingTest : public ::testing::Test {
         .value();
   }
 
+  sql::TestDatabase database_;
   ManualClock clock;
   SeededRandom random{3};
   observe::Metrics metrics;

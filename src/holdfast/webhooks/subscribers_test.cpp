@@ -7,7 +7,7 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "holdfast/webhooks/internal/attempts.hpp"
 #include "holdfast/webhooks/schema.hpp"
 
@@ -19,14 +19,15 @@ using namespace std::chrono_literals;
 class SubscribersTest : public ::testing::Test {
  protected:
   void run(const std::function<void(const Context&, sql::Database&)>& test) {
-    runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random);
+    runtime::Runtime runtime(sql::by_hand(clock), clock, random);
     runtime.run([&](const Context& ctx) {
       {
-        const auto database = sql::sqlite::open_memory(runtime);
+        const auto database = database_.open_alone(runtime);
         sql::Migrator(*database, migrations()).up(ctx);
         test(ctx, *database);
       }
-      runtime::sleep_for(ctx, 1ms);  // the database's own fibers see that it is closed
+      // The database's own fibers see that it is closed.
+      if (runtime.simulated()) runtime::sleep_for(ctx, 1ms);
     });
   }
   SubscriberWithSecret create(const Context& ctx, sql::Database& db, std::string url,
@@ -44,6 +45,7 @@ class SubscribersTest : public ::testing::Test {
     }
   }
 
+  sql::TestDatabase database_;
   ManualClock clock;
   SeededRandom random{5};
   IdGenerator ids{clock, random};

@@ -112,7 +112,7 @@ std::vector<Imbalance> imbalances(sql::Queries& db, std::int64_t limit) {
       "select sku, sum(level) as level, sum(movements) as movements from ("
       "  select sku, quantity as level, 0 as movements from stock_levels"
       "  union all"
-      "  select sku, 0, sum(delta) from stock_movements group by sku) "
+      "  select sku, 0, sum(delta) from stock_movements group by sku) as both_sides "
       "group by sku having sum(level) <> sum(movements) order by sku limit $1",
       limit);
 }

@@ -137,6 +137,7 @@ std::vector<SalesMismatch> sales_mismatches(sql::Queries& db, std::int64_t limit
       "  join orders o on o.id = l.order_id where o.status not in ('cancelled', 'rejected') group by l.sku"
       "  union all"
       "  select sku, 0, -sum(delta) from stock_movements where reason in ('sold', 'cancelled') group by sku) "
+      "as both_sides "
       "group by sku having sum(ordered) <> sum(moved) order by sku limit $1",
       limit);
 }

@@ -1,17 +1,10 @@
 #include "orders/modules/payments/payments.hpp"
 
 namespace holdfast::orders::payments {
+namespace {
 
-// What is written in the ledger stays: the triggers see to it on SQLite. On PostgreSQL the same is
-//   create function ledger_is_append_only() returns trigger language plpgsql as
-//     $$ begin raise exception 'ledger_entries is append-only'; end $$;
-//   create trigger ledger_entries_stay before update or delete on ledger_entries
-//     for each statement execute function ledger_is_append_only();
 // Nearly every payment ends captured, so the indexes by what is open hold only the others.
-std::vector<sql::Migration> migrations() {
-  return {{.version = 60,
-           .name = "payments",
-           .up_sql = R"sql(
+constexpr const char* kTables = R"sql(
 create table payments(
   id text not null primary key,
   order_id text not null unique,
@@ -54,14 +47,37 @@ create table ledger_entries(
   primary key (transaction_id, position)
 ) without rowid;
 create index ledger_entries_by_order on ledger_entries(order_id, at);
-create trigger ledger_entries_stay before update on ledger_entries begin
+)sql";
+
+// What is written in the ledger stays: triggers see to it.
+constexpr const char* kTriggers =
+    R"sql(create trigger ledger_entries_stay before update on ledger_entries begin
   select raise(abort, 'ledger_entries is append-only');
 end;
 create trigger ledger_entries_remain before delete on ledger_entries begin
   select raise(abort, 'ledger_entries is append-only');
 end;
-)sql",
-           .down_sql = "drop table ledger_entries; drop table payment_events; drop table payments;"},
+)sql";
+constexpr const char* kPostgresTriggers = R"sql(
+create or replace function ledger_is_append_only() returns trigger language plpgsql as $$
+begin
+  raise exception 'ledger_entries is append-only';
+end $$;
+create trigger ledger_entries_stay before update or delete or truncate on ledger_entries
+  for each statement execute function ledger_is_append_only();
+)sql";
+
+constexpr const char* kDown = "drop table ledger_entries; drop table payment_events; drop table payments;";
+
+}  // namespace
+
+std::vector<sql::Migration> migrations() {
+  return {{.version = 60,
+           .name = "payments",
+           .up_sql = std::string(kTables) + kTriggers,
+           .down_sql = kDown,
+           .postgres_up_sql = std::string(kTables) + kPostgresTriggers,
+           .postgres_down_sql = std::string(kDown) + " drop function ledger_is_append_only;"},
           {.version = 61,
            .name = "payments: webhooks are known to the room of webhooks",
            .up_sql = "drop table payment_events;",

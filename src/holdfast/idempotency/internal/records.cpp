@@ -64,7 +64,7 @@ void insert_record(sql::Transaction& tx, const Scope& scope, const Sha256Digest&
 std::int64_t sweep_records(sql::Transaction& tx, WallTime now, std::size_t most) {
   return tx.execute(
       "delete from idempotency_records where number in (select number from (select number, expires_at from "
-      "idempotency_records order by number limit $1) where expires_at <= $2)",
+      "idempotency_records order by number limit $1) as oldest where expires_at <= $2)",
       most, now);
 }
 

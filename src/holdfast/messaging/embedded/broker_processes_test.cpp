@@ -21,8 +21,7 @@
 #include "holdfast/messaging/schema.hpp"
 #include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/runtime/sync.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::messaging {
 namespace {
@@ -48,9 +47,7 @@ class BrokerProcesses : public ::testing::Test {
       runtime::sleep_for(ctx, 1ms);  // the databases' own fibers see that they are closed
     });
   }
-  std::unique_ptr<sql::Database> open() {
-    return sql::sqlite::open_file(*runtime_, {.path = folder_.path() / "test.db"});
-  }
+  std::unique_ptr<sql::Database> open() { return database_.open(*runtime_); }
   Node node(const BrokerOptions& options = kImpatient) { return Node(*runtime_, open(), options); }
 
   static std::int64_t leases_of(const Context& ctx, Node& node) {
@@ -58,7 +55,7 @@ class BrokerProcesses : public ::testing::Test {
                                               node.broker->worker());
   }
 
-  sql::TemporaryFolder folder_;
+  sql::TestDatabase database_;
   SystemClock clock_;
   SeededRandom random_{11};
   std::optional<runtime::Runtime> runtime_;  // not before a test that forks
@@ -192,13 +189,12 @@ TEST_F(BrokerProcesses, NoReaderSkipsACommitOfAnotherWriter) {
 using BrokerCrashes = BrokerProcesses;
 
 /// A process that handles messages in the database until it is killed in the middle of its `calls`th.
-[[noreturn]] void handle_until_killed(const std::filesystem::path& file, int calls) {
+[[noreturn]] void handle_until_killed(const sql::TestDatabase& database, int calls) {
   SystemClock clock;
   SystemRandom random;
   runtime::Runtime runtime({.loops = 1}, clock, random);
   runtime.run([&](const Context& ctx) {
-    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
-              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    Node node(runtime, database.open(runtime), {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
     std::atomic<int> left = calls;
     node.broker->subscribe({.group = "g", .topics = {"orders"}, .batch = 5},
                            transactional([&](const Context&, sql::Transaction& tx, const Message& message) {
@@ -213,13 +209,12 @@ using BrokerCrashes = BrokerProcesses;
 }
 
 TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
-  const std::filesystem::path file = folder_.path() / "test.db";
   constexpr int kMessages = 120;
   const auto in_process = [&](const std::function<void(const Context&, Node&)>& body) {
     runtime::Runtime runtime({.loops = 1}, clock_, random_);
     runtime.run([&](const Context& ctx) {
       {
-        Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+        Node node(runtime, database_.open(runtime), kImpatient);
         body(ctx, node);
       }
       runtime::sleep_for(ctx, 1ms);
@@ -235,7 +230,7 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
   });
   // After three of them messages are handled one by one, so that the later ones are killed between commits.
   for (const int calls : {1, 2, 7, 13, 20, 21}) {
-    EXPECT_EXIT(handle_until_killed(file, calls), ::testing::KilledBySignal(SIGKILL), "");
+    EXPECT_EXIT(handle_until_killed(database_, calls), ::testing::KilledBySignal(SIGKILL), "");
   }
   in_process([&](const Context& ctx, Node& node) {
     const auto effects = [&] {
@@ -261,15 +256,14 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
 }
 
 /// A process that handles messages until one called "poison" ends it, or until `expected` are handled.
-[[noreturn]] void handle_until_poisoned(const std::filesystem::path& file, bool transactionally,
+[[noreturn]] void handle_until_poisoned(const sql::TestDatabase& database, bool transactionally,
                                         std::int64_t expected) {
   SystemClock clock;
   SystemRandom random;
   runtime::Runtime runtime({.loops = 1}, clock, random);
   bool done = false;
   runtime.run([&](const Context& ctx) {
-    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
-              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    Node node(runtime, database.open(runtime), {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
     const auto handle = [](sql::Transaction& tx, const Message& message) {
       if (message.payload == "poison") ::raise(SIGKILL);
       tx.execute("insert into effects(key, payload) values($1, $2)", message.key, message.payload);
@@ -301,12 +295,11 @@ TEST_F(BrokerCrashes, EffectsInTheDatabaseHappenOnceWhateverIsKilled) {
 class PoisonThatEndsTheProcess : public BrokerProcesses, public ::testing::WithParamInterface<bool> {};
 
 TEST_P(PoisonThatEndsTheProcess, BecomesADeadLetterAndTheOthersAreHandled) {
-  const std::filesystem::path file = folder_.path() / "test.db";
   constexpr std::int64_t kGood = 20;
   runtime::Runtime runtime({.loops = 1}, clock_, random_);
   runtime.run([&](const Context& ctx) {
     {
-      Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+      Node node(runtime, database_.open(runtime), kImpatient);
       sql::Migrator(*node.db, migrations()).up(ctx);
       node.db->transact(ctx, [](sql::Transaction& tx) {
         tx.execute_script("create table effects(n integer primary key, key text, payload text)");
@@ -322,7 +315,7 @@ TEST_P(PoisonThatEndsTheProcess, BecomesADeadLetterAndTheOthersAreHandled) {
   for (bool done = false; !done; ++ended) {
     ASSERT_LT(ended, 40) << "it ends one process after the other";
     const pid_t child = ::fork();
-    if (child == 0) handle_until_poisoned(file, GetParam(), kGood);
+    if (child == 0) handle_until_poisoned(database_, GetParam(), kGood);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
@@ -341,14 +334,13 @@ std::string neighbour(int n) {
 
 /// A process that a message ends whenever it is tried again, while others of its bucket come all the time;
 /// it ends by itself once that message is a dead letter.
-[[noreturn]] void handle_with_traffic(const std::filesystem::path& file, bool transactionally) {
+[[noreturn]] void handle_with_traffic(const sql::TestDatabase& database, bool transactionally) {
   SystemClock clock;
   SystemRandom random;
   runtime::Runtime runtime({.loops = 1}, clock, random);
   bool done = false;
   runtime.run([&](const Context& ctx) {
-    Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}),
-              {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
+    Node node(runtime, database.open(runtime), {.lease = 150ms, .heartbeat = 50ms, .poll = 50ms});
     const auto handle = [](sql::Transaction& tx, const Message& message) {
       if (message.payload == "poison") {
         if (message.attempt > 1) ::raise(SIGKILL);
@@ -379,12 +371,11 @@ std::string neighbour(int n) {
 }
 
 TEST_P(PoisonThatEndsTheProcess, OnARetryIsCountedThoughItsBucketGoesOn) {
-  const std::filesystem::path file = folder_.path() / "test.db";
   const auto with_node = [&](const std::function<void(const Context&, Node&)>& body) {
     runtime::Runtime runtime({.loops = 1}, clock_, random_);
     runtime.run([&](const Context& ctx) {
       {
-        Node node(runtime, sql::sqlite::open_file(runtime, {.path = file}), kImpatient);
+        Node node(runtime, database_.open(runtime), kImpatient);
         body(ctx, node);
       }
       runtime::sleep_for(ctx, 1ms);
@@ -401,7 +392,7 @@ TEST_P(PoisonThatEndsTheProcess, OnARetryIsCountedThoughItsBucketGoesOn) {
   int killed = 0;
   for (bool done = false; !done;) {
     const pid_t child = ::fork();
-    if (child == 0) handle_with_traffic(file, GetParam());
+    if (child == 0) handle_with_traffic(database_, GetParam());
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);
     done = WIFEXITED(status) && WEXITSTATUS(status) == 0;

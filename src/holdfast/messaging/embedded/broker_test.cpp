@@ -1,4 +1,4 @@
-// What every subscriber promises, asked of the embedded broker on both SQLite adapters.
+// What every subscriber promises, asked of the embedded broker on SQLite and PostgreSQL.
 #include "holdfast/messaging/embedded/broker.hpp"
 
 #include <gmock/gmock.h>
@@ -14,7 +14,7 @@
 #include "holdfast/messaging/schema.hpp"
 #include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::messaging {
 namespace {
@@ -49,10 +49,10 @@ class Broker : public ::testing::TestWithParam<Adapter> {
 
   std::unique_ptr<sql::Database> open(runtime::Runtime& runtime) {
     if (GetParam() == Adapter::memory) return sql::sqlite::open_memory(runtime);
-    return sql::sqlite::open_file(runtime, {.path = folder_.path() / "test.db"});
+    return database_.open(runtime);
   }
 
-  sql::TemporaryFolder folder_;
+  sql::TestDatabase database_;
   ManualClock manual_clock_;
   SystemClock system_clock_;
   SeededRandom random_{7};

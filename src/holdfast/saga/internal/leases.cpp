@@ -1,5 +1,6 @@
 #include "holdfast/saga/internal/leases.hpp"
 
+#include <algorithm>
 #include <tuple>
 
 #include "holdfast/base/fault.hpp"
@@ -8,6 +9,7 @@
 namespace holdfast::saga::internal {
 
 void make_buckets(sql::Transaction& tx) {
+  if (tx.query_value<std::int64_t>("select count(*) from saga_leases") == kBuckets) return;
   for (int bucket = 0; bucket < kBuckets; ++bucket) {
     tx.execute(
         "insert into saga_leases(bucket, owner, fence, crashed_at) values($1, null, 0, 0) "
@@ -68,19 +70,18 @@ std::vector<Lease> held(sql::Queries& queries, std::string_view worker) {
 
 std::vector<Lease> take(sql::Transaction& tx, std::string_view worker, std::int64_t most, WallTime now) {
   std::vector<Lease> taken;
-  using Row = std::tuple<int, std::int64_t, std::optional<std::string>, WallTime>;
+  using Row = std::tuple<int, std::int64_t, WallTime>;
   tx.for_each<Row>(
-      "select bucket, fence, owner, crashed_at from saga_leases where owner is null or owner not in "
-      "(select worker from saga_workers where expires_at > $1) order by bucket limit $2",
+      "update saga_leases set crashed_at = case when owner is null then crashed_at else $1 end, owner = $3, "
+      "fence = fence + 1 where bucket in (select bucket from saga_leases where owner is null or owner not in "
+      "(select worker from saga_workers where expires_at > $1) order by bucket limit $2) "
+      "returning bucket, fence, crashed_at",
       [&](Row&& row) {
-        const auto& [bucket, fence, owner, crashed_at] = row;
-        taken.push_back({.bucket = bucket, .fence = fence + 1, .crashed_at = owner ? now : crashed_at});
+        taken.push_back(
+            {.bucket = std::get<0>(row), .fence = std::get<1>(row), .crashed_at = std::get<2>(row)});
       },
-      now, most);
-  for (const Lease& lease : taken) {
-    tx.execute("update saga_leases set owner = $2, fence = $3, crashed_at = $4 where bucket = $1",
-               lease.bucket, worker, lease.fence, lease.crashed_at);
-  }
+      now, most, worker);
+  std::ranges::sort(taken, {}, &Lease::bucket);
   HOLDFAST_FAULT("saga.after_take");
   return taken;
 }

@@ -16,8 +16,8 @@ constexpr std::size_t kMaxLineError = 400;
   "update sagas set status = $3, step = $4, step_name = $5, attempts = $6, may_have_happened = $7, " \
   "starts = $8, revocable = $9, reason = $10, detail = $11, error = $12, state = $13, "              \
   "history = history || $14, updated_at = $15, wait_until = $16, revision = revision + 1"
-#define HOLDFAST_SAGA_WHERE                                                 \
-  " where id = $1 and revision = $2 and (cancel_reason is not null) = $17 " \
+#define HOLDFAST_SAGA_WHERE                                                                       \
+  " where id = $1 and revision = $2 and case when cancel_reason is null then 0 else 1 end = $17 " \
   "and exists (select 1 from saga_leases where bucket = $18 and fence = $19)"
 
 constexpr const char* kSaveStays = HOLDFAST_SAGA_SET HOLDFAST_SAGA_WHERE;
@@ -138,7 +138,8 @@ std::string due_statement(const std::vector<std::string>& plans) {
   // Names have no quotes: definition.cpp sees to it.
   std::string known;
   for (const std::string& plan : plans) known += (known.empty() ? "'" : ", '") + plan + "'";
-  return "select id, bucket from sagas where due_at <= $1 and (($2 >> bucket) & 1) = 1 and definition || ':' "
+  return "select id, bucket from sagas where due_at <= $1 and (($2 >> cast(bucket as integer)) & 1) = 1 and "
+         "definition || ':' "
          "|| "
          "version in "
          "(" +

@@ -33,7 +33,7 @@ std::int64_t milliseconds(Duration duration) {
 }
 
 unsigned int type_of(const Value& value) noexcept {
-  switch (value.type()) {
+  switch (value.type_instead()) {
     case Value::Type::null: return kUnknown;
     case Value::Type::integer: return kInt8;
     case Value::Type::real: return kFloat8;
@@ -317,7 +317,8 @@ const std::string& Connection::prepared(const Context& ctx, std::string_view sql
                                     " placeholders in: " + std::string(sql)));
   }
   key_.assign(sql).push_back('\0');
-  for (const Param& param : params) key_.push_back(static_cast<char>('0' + static_cast<int>(param.type())));
+  for (const Param& param : params)
+    key_.push_back(static_cast<char>('0' + static_cast<int>(param.type_instead())));
   if (const auto found = by_key_.find(key_); found != by_key_.end()) {
     statements_.splice(statements_.begin(), statements_, found->second);
     return statements_.front().name;

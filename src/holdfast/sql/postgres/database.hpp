@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "holdfast/base/clock.hpp"
@@ -78,5 +79,8 @@ struct Options {
 /// Connects once to find out that it can. Throws DatabaseError(unavailable) that names the setting to
 /// change where it can't. `runtime` must outlive it.
 std::unique_ptr<Database> open(runtime::Runtime& runtime, Options options);
+
+/// Where `uri` leads, without its password: "orders@db.internal:5432/orders"; nothing where it can't be read.
+std::optional<std::string> shown_uri(const std::string& uri);
 
 }  // namespace holdfast::sql::postgres

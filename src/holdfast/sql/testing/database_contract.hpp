@@ -122,7 +122,7 @@ inline const Adapter kAdapters[] = {
        PostgresServer& server = PostgresServer::shared();
        return postgres::open(runtime, server.options(server.create_database()));
      },
-     false, [] { return PostgresServer::installed() ? nullptr : PostgresServer::kMissing; }},
+     false, [] { return PostgresServer::not_wanted() ? PostgresServer::kNotWanted : nullptr; }},
 };
 
 }  // namespace holdfast::sql

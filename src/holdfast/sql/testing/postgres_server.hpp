@@ -1,7 +1,7 @@
 // For tests: a real PostgreSQL of Debian's package, on a free port, with its data in a temporary folder and
 // fsync on; stopped at the end by its process id. As root it runs as the user "postgres" (or "nobody").
 //
-//   if (!PostgresServer::installed()) GTEST_SKIP() << PostgresServer::kMissing;
+//   if (PostgresServer::not_wanted()) GTEST_SKIP() << PostgresServer::kNotWanted;
 //   PostgresServer server;
 //   auto db = postgres::open(runtime, server.options());
 //   server.kill_hard(); server.start();
@@ -21,12 +21,13 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "holdfast/sql/postgres/database.hpp"
@@ -40,23 +41,21 @@ class PostgresServer {
       "PostgreSQL 15 is not installed: apt-get install --no-install-recommends postgresql-15";
   static constexpr const char* kPassword = "sesame";
 
-  static bool installed() { return std::filesystem::exists(binary("initdb")); }
+  /// Where it is wanted and not installed, making one throws.
+  static constexpr const char* kNotWanted = "HOLDFAST_EMBEDDED_ONLY is set";
+  static bool not_wanted() {
+    const char* only = std::getenv("HOLDFAST_EMBEDDED_ONLY");
+    return only != nullptr && std::string_view(only) == "1";
+  }
 
   /// One for all tests of this process, started at the first use.
   static PostgresServer& shared() {
-    // A forked child that exits as usual must leave it to its parent.
-    struct Shared {
-      std::unique_ptr<PostgresServer> server = std::make_unique<PostgresServer>();
-      pid_t owner = ::getpid();
-      ~Shared() {
-        if (::getpid() != owner) static_cast<void>(server.release());
-      }
-    };
-    static Shared shared;
-    return *shared.server;
+    static PostgresServer shared;
+    return shared;
   }
 
   PostgresServer() : port_(free_port()) {
+    if (!std::filesystem::exists(binary("initdb"))) throw std::runtime_error(kMissing);
     if (::geteuid() == 0) {
       const passwd* user = ::getpwnam("postgres");
       if (user == nullptr) user = ::getpwnam("nobody");
@@ -71,7 +70,7 @@ class PostgresServer {
     start();
   }
   ~PostgresServer() {
-    if (pid_ <= 0) return;
+    if (pid_ <= 0 || ::getpid() != owner_) return;  // a forked child leaves it to its parent
     signal_all(SIGCONT);
     ::kill(pid_, SIGQUIT);
     ::waitpid(pid_, nullptr, 0);
@@ -119,13 +118,26 @@ class PostgresServer {
     made.sslmode = "disable";
     return made;
   }
+  std::string url(const std::string& dbname) const {
+    return std::string("postgres://holdfast:") + kPassword + "@127.0.0.1:" + std::to_string(port_) + "/" +
+           dbname + "?sslmode=disable";
+  }
   std::string socket_folder() const { return folder_.path(); }
-  /// A new, empty database; its name.
-  std::string create_database() {
+  /// A new, empty database; its name. `more`: further arguments of createdb.
+  std::string create_database(const std::vector<std::string>& more = {}) {
     const std::string name = "t" + std::to_string(++databases_);
-    run_to_end({binary("createdb"), "-h", folder_.path(), "-p", std::to_string(port_), "-U", "holdfast", "-T",
-                "template0", name});
+    std::vector<std::string> command{
+        binary("createdb"), "-h", folder_.path(), "-p", std::to_string(port_), "-U",
+        "holdfast",         "-T", "template0"};
+    command.insert(command.end(), more.begin(), more.end());
+    command.push_back(name);
+    run_to_end(command);
     return name;
+  }
+  /// Runs `sql` with psql, as its superuser.
+  void run_sql(const std::string& dbname, const std::string& sql) const {
+    run_to_end({binary("psql"), "-h", folder_.path(), "-p", std::to_string(port_), "-U", "holdfast", "-v",
+                "ON_ERROR_STOP=1", "-c", sql, dbname});
   }
   std::string log() const {
     std::ifstream file(folder_.path() / "log");
@@ -191,6 +203,7 @@ class PostgresServer {
     for (const pid_t process : processes) ::kill(process, signal);
   }
 
+  const pid_t owner_ = ::getpid();
   TemporaryFolder folder_;
   uid_t uid_ = 0;
   gid_t gid_ = 0;

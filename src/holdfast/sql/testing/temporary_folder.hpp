@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -9,7 +10,8 @@
 
 namespace holdfast::sql {
 
-/// A new folder under the system's temporary one, removed with all in it at the end.
+/// A new folder under the system's temporary one, removed with all in it at the end by the process that made
+/// it: a forked child leaves it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -19,6 +21,7 @@ class TemporaryFolder {
     path_ = pattern;
   }
   ~TemporaryFolder() {
+    if (::getpid() != owner_) return;
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -28,6 +31,7 @@ class TemporaryFolder {
   const std::filesystem::path& path() const noexcept { return path_; }
 
  private:
+  const pid_t owner_ = ::getpid();
   std::filesystem::path path_;
 };
 

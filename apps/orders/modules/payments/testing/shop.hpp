@@ -13,7 +13,7 @@
 #include "holdfast/base/random.hpp"
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/migrations.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "holdfast/webhooks/schema.hpp"
 #include "orders/modules/payments/payments.hpp"
 
@@ -139,13 +139,14 @@ struct Shop {
 inline void with_shop(const std::function<void(Shop&)>& body) {
   ManualClock clock;
   SeededRandom random(7);
-  runtime::Runtime runtime({.simulated = true, .manual_clock = &clock}, clock, random);
-  const auto db = sql::sqlite::open_memory(runtime);
+  const sql::TestDatabase database;
+  runtime::Runtime runtime(sql::by_hand(clock), clock, random);
   IdGenerator ids(clock, random);
   TestProvider provider;
   observe::Metrics metrics;
-  Payments payments(*db, ids, provider, metrics);
   runtime.run([&](const Context& ctx) {
+    const auto db = database.open_alone(runtime);
+    Payments payments(*db, ids, provider, metrics);
     auto schema = migrations();
     for (auto& step : webhooks::migrations()) schema.push_back(std::move(step));
     sql::Migrator(*db, schema).up(ctx);

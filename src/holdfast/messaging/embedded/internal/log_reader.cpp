@@ -38,7 +38,7 @@ LogReader::LogReader(const std::vector<std::string>& topics, std::size_t max_mes
   const std::string of_topics = every ? "" : "and topic in (" + list + ") ";
   select_ =
       "select position, id, topic, key, type, version, headers, payload, occurred_at from outbox "
-      "where position > $1 and position <= $2 and (($3 >> bucket) & 1) = 1 " +
+      "where position > $1 and position <= $2 and (($3 >> cast(bucket as integer)) & 1) = 1 " +
       of_topics + "order by position limit $4";
 }
 

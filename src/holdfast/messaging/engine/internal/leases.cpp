@@ -24,7 +24,9 @@ void join_group(sql::Transaction& tx, const SubscriptionOptions& options, std::s
   std::int64_t start = 0;
   if (options.start_from == StartFrom::now)
     start = end ? *end : tx.query_value<std::int64_t>("select coalesce(max(position), 0) from outbox");
-  for (int bucket = 0; bucket < kBuckets; ++bucket) {
+  const bool known = tx.query_value<std::int64_t>("select count(*) from outbox_leases where group_name = $1",
+                                                  options.group) == kBuckets;
+  for (int bucket = 0; !known && bucket < kBuckets; ++bucket) {
     tx.execute(
         "insert into outbox_leases(group_name, bucket, owner, fence, position) values($1, $2, null, 0, $3) "
         "on conflict(group_name, bucket) do nothing",
@@ -78,8 +80,8 @@ void forget_crashes(sql::Transaction& tx, std::string_view group, std::string_vi
 void release_orphans(sql::Transaction& tx, std::string_view group, std::string_view worker,
                      BucketMask serving) {
   tx.execute(
-      "update outbox_leases set owner = null where group_name = $1 and owner = $2 and (($3 >> bucket) & 1) = "
-      "0",
+      "update outbox_leases set owner = null where group_name = $1 and owner = $2 and (($3 >> cast(bucket as "
+      "integer)) & 1) = 0",
       group, worker, static_cast<std::int64_t>(serving));
 }
 
@@ -116,11 +118,12 @@ Shares shares(sql::Queries& queries, std::string_view group, std::string_view wo
 std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group, std::string_view worker,
                                     std::int64_t most, BucketMask except, WallTime now) {
   std::vector<TakenLease> taken;
+  BucketMask mask = 0;
   BucketMask of_silent = 0;  // whose owner ended, or fell silent, without releasing them
   using Row = std::tuple<int, std::int64_t, std::int64_t, std::int64_t, int, std::string>;
   tx.for_each<Row>(
       "select bucket, fence, position, crashes, case when owner is null then 0 else 1 end, cursor from "
-      "outbox_leases where group_name = $1 and (($2 >> bucket) & 1) = 0 "
+      "outbox_leases where group_name = $1 and (($2 >> cast(bucket as integer)) & 1) = 0 "
       "and (owner is null or owner not in (select worker from outbox_workers where expires_at > $3)) "
       "order by bucket limit $4",
       [&](Row&& row) {
@@ -129,18 +132,20 @@ std::vector<TakenLease> take_leases(sql::Transaction& tx, std::string_view group
                          .position = std::get<2>(row),
                          .crashes = std::get<3>(row) + std::get<4>(row),
                          .cursor = std::move(std::get<5>(row))});
+        mask |= mask_of(std::get<0>(row));
         if (std::get<4>(row) != 0) of_silent |= mask_of(std::get<0>(row));
       },
       group, static_cast<std::int64_t>(except), now, most);
-  for (const TakenLease& lease : taken) {
-    tx.execute(
-        "update outbox_leases set owner = $3, fence = $4, crashes = $5 where group_name = $1 and bucket = $2",
-        group, lease.bucket, worker, lease.fence, lease.crashes);
-  }
+  if (mask == 0) return taken;
+  tx.execute(
+      "update outbox_leases set owner = $3, fence = fence + 1, crashes = crashes + case when owner is null "
+      "then "
+      "0 else 1 end where group_name = $1 and (($2 >> cast(bucket as integer)) & 1) = 1",
+      group, static_cast<std::int64_t>(mask), worker);
   if (of_silent != 0) {
     tx.execute(
-        "update parked_messages set crashes = crashes + 1 where group_name = $1 and (($2 >> bucket) & 1) = 1 "
-        "and next_attempt_at <= $3",
+        "update parked_messages set crashes = crashes + 1 where group_name = $1 and "
+        "(($2 >> cast(bucket as integer)) & 1) = 1 and next_attempt_at <= $3",
         group, static_cast<std::int64_t>(of_silent), now);
   }
   HOLDFAST_FAULT("messaging.after_take");
@@ -162,8 +167,8 @@ void advance(sql::Transaction& tx, const Lease& lease, std::int64_t position) {
 void advance_idle(sql::Transaction& tx, std::string_view group, std::string_view worker,
                   const Cohort& cohort) {
   tx.execute(
-      "update outbox_leases set position = $4 where group_name = $1 and owner = $2 and (($3 >> bucket) & 1) "
-      "= 1 "
+      "update outbox_leases set position = $4 where group_name = $1 and owner = $2 and (($3 >> "
+      "cast(bucket as integer)) & 1) = 1 "
       "and position < $4",
       group, worker, static_cast<std::int64_t>(cohort.buckets), cohort.read_to);
 }

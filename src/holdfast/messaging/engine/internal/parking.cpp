@@ -115,8 +115,9 @@ std::vector<ParkedKey> parked_keys(sql::Queries& queries, std::string_view group
   std::vector<ParkedKey> keys;
   using Row = std::tuple<int, std::string, WallTime>;
   queries.for_each<Row>(
-      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and (($2 >> bucket) & "
-      "1) = 1 "
+      "select bucket, key, next_attempt_at from parked_messages where group_name = $1 and (($2 >> "
+      "cast(bucket "
+      "as integer)) & 1) = 1 "
       "order by bucket, key, position",
       [&](Row&& row) {
         auto& [bucket, key, due] = row;
