@@ -9,7 +9,7 @@
 #include "holdfast/sql/migrations.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
 #include "orders/migrations.hpp"
-#include "orders/order_system.hpp"
+#include "orders/open_database.hpp"
 
 namespace holdfast::cli {
 
@@ -18,10 +18,10 @@ namespace fs = std::filesystem;
 namespace {
 
 void require_database_file(const orders::Settings& settings) {
-  const fs::path path = database_path(settings);
-  if (fs::exists(path)) return;
+  const auto file = orders::sqlite_file(settings);
+  if (!file || fs::exists(*file)) return;
   throw Error(ErrorCode::unavailable,
-              "There is no database at " + path.string() +
+              "There is no database at " + file->string() +
                   " yet. `holdfast serve` makes one; --data or HOLDFAST_DATA says where.");
 }
 
@@ -68,12 +68,13 @@ ExitCode with_database(const Invocation& invocation, SchemaState wanted,
   } else if (wanted != SchemaState::seen) {
     require_data_folder(*settings);
   }
-  const bool in_memory = wanted == SchemaState::seen && !fs::exists(database_path(*settings));
+  const auto file = orders::sqlite_file(*settings);
+  const bool in_memory = wanted == SchemaState::seen && file && !fs::exists(*file);
   runtime::Runtime runtime({.loops = 1}, invocation.clock, invocation.random);
   ExitCode code = ExitCode::failed;
   runtime.run([&](const Context& ctx) {
-    const auto database =
-        in_memory ? sql::sqlite::open_memory(runtime) : orders::open_unmigrated(*settings, runtime);
+    const auto database = in_memory ? sql::sqlite::open_memory(runtime)
+                                    : orders::open_unmigrated(ctx, *settings, runtime, "cli");
     if (wanted == SchemaState::current || wanted == SchemaState::migrated) {
       require_schema(ctx, *database, wanted == SchemaState::migrated);
     }

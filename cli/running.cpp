@@ -7,6 +7,7 @@
 #include "holdfast/runtime/signals.hpp"
 #include "orders/demo_catalog.hpp"
 #include "orders/modules/catalog/catalog.hpp"
+#include "orders/open_database.hpp"
 
 namespace holdfast::cli {
 
@@ -57,7 +58,7 @@ class Running {
   void start(const Context& ctx) {
     try {
       if (!settings_.database.migrate) {
-        const auto database = orders::open_unmigrated(settings_, runtime_);
+        const auto database = orders::open_unmigrated(ctx, settings_, runtime_, "cli");
         require_schema(ctx, *database, false);
       }
       system_.start(ctx);
@@ -114,6 +115,8 @@ class Running {
     text += fmt::format("\n  API      {0}/docs    OpenAPI {0}/openapi.json\n", url());
     text += fmt::format("  Health   {0}/health/ready    metrics {0}/metrics\n", url());
     text += fmt::format("  Data     {}\n", data);
+    if (!orders::sqlite_file(settings_))
+      text += fmt::format("  Database {}\n", orders::shown_database(settings_));
     if (settings_.notifications.mode == orders::MailMode::maildir) {
       text += fmt::format("  Mail     {}/new\n",
                           fs::absolute(orders::data_path(settings_, settings_.notifications.maildir))

@@ -15,7 +15,4 @@ using LoadedSettings = config::Loaded<orders::Settings>;
 /// `more` counts over everything. Throws Error(invalid_argument, "invalid_configuration") with all faults.
 LoadedSettings load_settings(const Invocation& invocation, std::vector<config::Override> more = {});
 
-/// Of the database: below the data folder unless it is absolute.
-std::filesystem::path database_path(const orders::Settings& settings);
-
 }  // namespace holdfast::cli

@@ -67,6 +67,20 @@ run_gtest() {
   return "$code"
 }
 
+# What rooms and modules promise of their data, asked once more with PostgreSQL under them.
+postgres_tests() {
+  say "unit tests over PostgreSQL"
+  local all=$filter
+  export HOLDFAST_TEST_DATABASE=postgres
+  filter='Broker*:*/Broker.*:*Poison*:SagaWorkers*:Idempotency*:Subscribers*:Incoming*:OverTheNetwork*'
+  filter+=':-*InVirtualTime*:*OnARetryIsCounted*'
+  run_gtest build/holdfast_tests
+  filter='-ProductPage.*'  # these wait for a time that only simulated runtimes bring about
+  run_gtest build/apps/orders_tests
+  unset HOLDFAST_TEST_DATABASE
+  filter=$all
+}
+
 # step NAME COMMAND…: one check that is not a GoogleTest binary counts as one test.
 step() {
   local name=$1
@@ -184,6 +198,7 @@ main() {
     build/drills/drills_tests; do
     [ -x "$binary" ] && run_gtest "$binary"
   done
+  [ "$only_filter" = yes ] || postgres_tests
   say "end to end"
   for binary in build/tests/*_tests; do
     [ -x "$binary" ] && HOLDFAST_CRASH_ROUNDS=$crash_rounds run_gtest "$binary"

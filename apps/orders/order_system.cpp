@@ -24,12 +24,10 @@
 #include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/lifecycle.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
 #include "holdfast/webhooks/deliveries.hpp"
 #include "holdfast/webhooks/sender.hpp"
 #include "holdfast/webhooks/subscribers.hpp"
 #include "orders/dependencies_ops.hpp"
-#include "orders/migrations.hpp"
 #include "orders/modules/access/http_routes.hpp"
 #include "orders/modules/catalog/http_routes.hpp"
 #include "orders/modules/inventory/http_routes.hpp"
@@ -37,6 +35,7 @@
 #include "orders/modules/notifications/http_routes.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
+#include "orders/open_database.hpp"
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
@@ -167,30 +166,6 @@ observe::LogOptions log_options(const LogSettings& settings) {
   return options;
 }
 
-std::unique_ptr<sql::Database> open_unmigrated(const Settings& settings, runtime::Runtime& runtime) {
-  std::error_code failure;
-  std::filesystem::create_directories(settings.data, failure);
-  if (failure) {
-    throw Error(ErrorCode::unavailable,
-                "The data folder " + settings.data + " can't be made: " + failure.message())
-        .reason("data_folder_unavailable");
-  }
-  sql::sqlite::Options options;
-  options.path = data_path(settings, settings.database.file);
-  options.max_queue = settings.database.max_queue;
-  options.max_group = settings.database.max_group;
-  options.writer_cache_kib = settings.database.writer_cache.bytes / 1024;
-  options.reader_cache_kib = settings.database.reader_cache.bytes / 1024;
-  return sql::sqlite::open_file(runtime, std::move(options));
-}
-
-std::unique_ptr<sql::Database> open_database(const Context& ctx, const Settings& settings,
-                                             runtime::Runtime& runtime) {
-  auto database = open_unmigrated(settings, runtime);
-  sql::Migrator(*database, migrations()).up(ctx);
-  return database;
-}
-
 // Members stand in the order they are made in; what is destroyed first uses what stands above it.
 struct OrderSystem::State {
   State(const Settings& given, runtime::Runtime& the_runtime, observe::Log& the_log,
@@ -210,7 +185,8 @@ struct OrderSystem::State {
   bool has_worker() const { return role == Role::worker || settings.worker.enabled; }
 
   void start_database(const Context& ctx) {
-    database = open_database(ctx, settings, runtime);
+    database = open_database(ctx, settings, runtime, role == Role::serve ? "server" : "worker");
+    logger.info("database", {{"at", shown_database(settings)}});
     observations = observe_database(metrics, *database);
     database_check = health.add_probe("database", {.critical = true}, [this](Duration timeout) {
       database->query_value<std::int64_t>(runtime.context().with_timeout(timeout), "select 1");

@@ -29,13 +29,6 @@ enum class Role : std::uint8_t {
   worker,  ///< the events only
 };
 
-/// The data folder's file, made or opened, and brought to this binary's schema. Throws Error: unavailable
-/// where the folder or file can't be used; failed_precondition as sql::Migrator::up().
-std::unique_ptr<sql::Database> open_database(const Context& ctx, const Settings& settings,
-                                             runtime::Runtime& runtime);
-/// The same as it is found, for commands that look at the schema itself.
-std::unique_ptr<sql::Database> open_unmigrated(const Settings& settings, runtime::Runtime& runtime);
-
 /// `settings.data` joined with `path`, unless that is absolute.
 std::string data_path(const Settings& settings, const std::string& path);
 

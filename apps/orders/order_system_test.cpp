@@ -6,6 +6,7 @@
 #include "holdfast/runtime/fiber.hpp"
 #include "orders/demo_catalog.hpp"
 #include "orders/migrations.hpp"
+#include "orders/open_database.hpp"
 #include "orders/testing/running_system.hpp"
 
 namespace holdfast::orders {
@@ -577,7 +578,7 @@ TEST(OrderSystem, ItsSchemaGoesUpAndDown) {
   SystemRandom random;
   runtime::Runtime runtime({.loops = 1}, clock, random);
   runtime.run([&](const Context& ctx) {
-    const auto db = open_unmigrated(testing::test_settings(folder.path()), runtime);
+    const auto db = open_unmigrated(ctx, testing::test_settings(folder.path()), runtime, "test");
     const sql::Migrator migrator(*db, migrations());
     const std::size_t steps = migrator.up(ctx).size();
     EXPECT_EQ(migrator.down(ctx, steps).size(), steps);

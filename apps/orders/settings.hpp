@@ -115,16 +115,47 @@ HOLDFAST_DESCRIBE(HttpSettings, (address, max_body, max_batch_body, max_import_b
                                  idle_timeout, head_timeout, write_timeout, max_connections, max_running,
                                  max_waiting, max_wait, admission, cors_origins, access_log))
 
+/// How the transactions of several processes meet; sql::postgres::Writers says more.
+enum class PostgresWriters : std::uint8_t { one_at_a_time, side_by_side };
+HOLDFAST_DESCRIBE_ENUM(PostgresWriters, one_at_a_time, side_by_side)
+
+struct PostgresSettings {
+  PostgresWriters writers = PostgresWriters::one_at_a_time;
+  std::uint32_t lanes = 1;
+  std::uint32_t readers_per_loop = 4;
+  std::chrono::milliseconds connect_timeout = std::chrono::seconds(3);
+  std::chrono::milliseconds statement_timeout = std::chrono::seconds(30);
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&PostgresSettings::writers>().doc("one_at_a_time: groups of all processes take turns; "
+                                                "side_by_side: SERIALIZABLE, losers run again."),
+        field<&PostgresSettings::lanes>().range(1, 64).doc(
+            "Writing connections a process; more than one only side_by_side."),
+        field<&PostgresSettings::readers_per_loop>().range(1, 100).doc(
+            "Most connections for reading, an event loop."),
+        field<&PostgresSettings::connect_timeout>().range(1, 600'000).doc("To connect to it."),
+        field<&PostgresSettings::statement_timeout>()
+            .range(1, 3'600'000)
+            .doc("Most time of one statement, whatever the deadline."));
+  }
+};
+HOLDFAST_DESCRIBE(PostgresSettings, (writers, lanes, readers_per_loop, connect_timeout, statement_timeout))
+
 struct DatabaseSettings {
+  config::Secret url;
   std::string file = "orders.db";
   bool migrate = true;
   std::uint32_t max_queue = 8'192;
   std::uint32_t max_group = 256;
   config::ByteSize writer_cache = config::mebibytes(16);
   config::ByteSize reader_cache = config::mebibytes(2);
+  PostgresSettings postgres;
 
   static constexpr auto rules() {
     return holdfast::rules(
+        field<&DatabaseSettings::url>().doc(
+            "postgres://user:password@host:port/database?sslmode=…, or sqlite:FILE; empty: `file`."),
         field<&DatabaseSettings::file>().length(1, 4096).doc(
             "SQLite file; below the data folder unless absolute."),
         field<&DatabaseSettings::migrate>().doc("Whether `serve` and `worker` bring the schema up to date."),
@@ -136,7 +167,8 @@ struct DatabaseSettings {
         field<&DatabaseSettings::reader_cache>().doc("Likewise of each reader."));
   }
 };
-HOLDFAST_DESCRIBE(DatabaseSettings, (file, migrate, max_queue, max_group, writer_cache, reader_cache))
+HOLDFAST_DESCRIBE(DatabaseSettings,
+                  (url, file, migrate, max_queue, max_group, writer_cache, reader_cache, postgres))
 
 struct RateLimitSettings {
   bool enabled = true;

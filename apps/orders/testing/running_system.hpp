@@ -22,7 +22,7 @@
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
 #include "holdfast/runtime/runtime.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "orders/modules/access/access.hpp"
 #include "orders/order_system.hpp"
 
@@ -150,6 +150,8 @@ inline void with_system(const std::function<void(RunningSystem&)>& body,
   SeededRandom random(5);
   runtime::Runtime runtime({.loops = 1}, clock, random);
   Settings settings = test_settings(folder.path());
+  const sql::TestDatabase database;
+  if (sql::on_postgres()) settings.database.url = config::Secret(database.url());
   if (adjust) adjust(settings);
   runtime.run([&](const Context& ctx) {
     RunningSystem running(ctx, runtime, settings);

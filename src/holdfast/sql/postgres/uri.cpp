@@ -19,8 +19,13 @@ std::optional<std::string> shown_uri(const std::string& uri) {
     }
     return otherwise;
   };
-  return value("user", "?") + "@" + value("host", "local socket") + ":" + value("port", "5432") + "/" +
-         value("dbname", "?");
+  const std::string host = value("host", "local socket");
+  const std::string port = value("port", "5432");
+  // A password that is not %-coded ends up in these.
+  const bool torn =
+      host.find('@') != std::string::npos || port.find_first_not_of("0123456789,") != std::string::npos;
+  if (torn) return std::nullopt;
+  return value("user", "?") + "@" + host + ":" + port + "/" + value("dbname", "?");
 }
 
 }  // namespace holdfast::sql::postgres

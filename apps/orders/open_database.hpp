@@ -1,0 +1,39 @@
+// The Order System's database as the settings choose it: a SQLite file in the data folder, or PostgreSQL.
+//
+//   const auto database = open_database(ctx, settings, runtime, "worker");   // migrated
+//   log.info("database", {{"at", shown_database(settings)}});                //
+//   "orders@db.internal:5432/orders"
+//
+// Thread-safety: functions of their arguments; open and destroy a Database on a fiber.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "holdfast/runtime/runtime.hpp"
+#include "holdfast/sql/database.hpp"
+#include "orders/settings.hpp"
+
+namespace holdfast::orders {
+
+/// The SQLite file of these settings; nothing where they name a PostgreSQL. Throws
+/// Error(invalid_argument, "invalid_configuration") where `database.url` is neither.
+std::optional<std::filesystem::path> sqlite_file(const Settings& settings);
+
+/// Where the database is, for people: without a password.
+std::string shown_database(const Settings& settings);
+
+/// As it is found, for those that look at the schema themselves. A file and its folder are made where they
+/// are missing; a PostgreSQL's database is not. `role` is seen in its list of connections: "holdfast worker".
+/// Throws Error(unavailable) naming the setting and the remedy where it can't be used or written.
+std::unique_ptr<sql::Database> open_unmigrated(const Context& ctx, const Settings& settings,
+                                               runtime::Runtime& runtime, std::string_view role);
+
+/// The same, brought to this binary's schema. Throws besides as sql::Migrator::up().
+std::unique_ptr<sql::Database> open_database(const Context& ctx, const Settings& settings,
+                                             runtime::Runtime& runtime, std::string_view role);
+
+}  // namespace holdfast::orders
