@@ -5,7 +5,8 @@
 //   order_load … --skus 1                        the hot-sku case
 //   order_load … --rate 8000                     open loop: latency from when a request was due
 //   order_load … --with '"shippingAddress":{…}'   members that each order has besides
-//   order_load --port 8080 --get /hello          a GET instead
+//   order_load … --log orders.txt                 for each order its id, and when it was due (Unix,
+//   microseconds) order_load --port 8080 --get /hello          a GET instead
 //
 // Prints one line of figures a run; exit code 1 when an answer was not 2xx.
 #include <arpa/inet.h>
@@ -41,12 +42,13 @@ struct Arguments {
   std::string prefix = "P";
   std::string with;  // further members of an order, as JSON
   std::string run = std::to_string(::getpid());
+  std::string log;  // a file; none if empty
 };
 
 [[noreturn]] void usage() {
   std::fputs(
       "order_load --port N [--key K] [--get PATH] [--connections N] [--seconds S] [--warmup S]\n"
-      "           [--skus N] [--rate R] [--prefix P] [--run NAME] [--with JSON]\n",
+      "           [--skus N] [--rate R] [--prefix P] [--run NAME] [--with JSON] [--log FILE]\n",
       stderr);
   std::exit(2);
 }
@@ -79,6 +81,8 @@ Arguments parse(int argc, char** argv) {
       a.run = value;
     else if (name == "--with")
       a.with = value;
+    else if (name == "--log")
+      a.log = value;
     else
       usage();
   }
@@ -210,9 +214,20 @@ class Load {
     if (!good && refused_++ == 0) std::fprintf(stderr, "first refusal: %s\n", c.in.substr(0, 600).c_str());
     if (good) ++acknowledged_;
     const auto now = Steady::now();
+    if (good && log_ != nullptr) note(c, now);
     if (now < measure_from_) return;
     latencies_.push_back(static_cast<std::uint32_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(now - c.due).count()));
+  }
+
+  void note(const Connection& c, Steady::time_point now) {
+    const auto id = c.in.find("\"id\":\"");
+    if (id == std::string::npos) return;
+    const std::string order = c.in.substr(id + 6, c.in.find('"', id + 6) - id - 6);
+    const auto due = std::chrono::system_clock::now() - (now - c.due);
+    std::fprintf(log_, "%s %lld\n", order.c_str(),
+                 static_cast<long long>(
+                     std::chrono::duration_cast<std::chrono::microseconds>(due.time_since_epoch()).count()));
   }
 
   double percentile(double share) const {
@@ -222,6 +237,7 @@ class Load {
   }
 
   void report() {
+    if (log_ != nullptr) std::fclose(log_);
     std::sort(latencies_.begin(), latencies_.end());
     std::printf("%.0f requests/s  p50 %.2f ms  p99 %.2f ms  p99.9 %.2f ms  acknowledged %llu  refused %llu\n",
                 static_cast<double>(latencies_.size()) / a_.seconds, percentile(0.5), percentile(0.99),
@@ -230,6 +246,7 @@ class Load {
   }
 
   Arguments a_;
+  std::FILE* log_ = a_.log.empty() ? nullptr : std::fopen(a_.log.c_str(), "w");
   int epoll_ = -1;
   std::vector<Connection> connections_;
   std::vector<std::size_t> idle_;
