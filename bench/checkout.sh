@@ -37,7 +37,8 @@ begin orders "$build/holdfast" serve --set http.address=127.0.0.1:0 --set rate_l
   --set payments.stripe.webhook_secret="$secret" --set payments.default_method=pm_card_visa \
   --set shipping.carrier=legacy --set shipping.legacy.url="$(url carriersim)"
 curl -fsS -X PUT -H 'Content-Type: application/json' "$(url paysim)/paysim/webhook" \
-  -d "{\"url\":\"$(url orders)/v1/webhooks/payments\",\"secret\":\"$secret\"}" >/dev/null
+  -d "{\"url\":\"$(url orders)/v1/webhooks/payments\",\"secret\":\"$secret\",\"enabledEvents\":[
+       \"payment_intent.amount_capturable_updated\",\"payment_intent.succeeded\",\"payment_intent.canceled\"]}" >/dev/null
 key=$("$build/holdfast" keys create --scope admin 2>/dev/null | tail -n 1)
 { echo 'sku,name,price'; for i in $(seq 0 999); do printf 'P%05d,Product %d,4.20\n' "$i" "$i"; done; } >"$place/products.csv"
 "$build/holdfast" import products "$place/products.csv" --map sku=sku --map name=name --map price=price \

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "holdfast/base/reflect.hpp"
 #include "holdfast/resilience/backoff.hpp"
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/webhooks/signature.hpp"
@@ -20,6 +21,13 @@ std::chrono::microseconds micros(Duration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration);
 }
 
+struct StoredEndpoint {
+  std::string url;
+  std::string secret;
+  std::string enabled_events;  // JSON
+};
+HOLDFAST_DESCRIBE(StoredEndpoint, (url, secret, enabled_events))
+
 }  // namespace
 
 Deliveries::Deliveries(runtime::Runtime& runtime, sql::Database& database, http::Client& client,
@@ -32,12 +40,12 @@ Deliveries::Deliveries(runtime::Runtime& runtime, sql::Database& database, http:
       logger_(std::move(logger)) {}
 
 void Deliveries::restore(const Context& ctx) {
-  auto stored =
-      database_.query_one<WebhookEndpoint>(ctx, "select url, secret from webhook_endpoint where id = 1");
+  auto stored = database_.query_one<StoredEndpoint>(
+      ctx, "select url, secret, enabled_events from webhook_endpoint where id = 1");
   if (!stored) return;
-  const std::lock_guard lock(mutex_);
-  endpoint_ = std::move(*stored);
-  events_.send(!endpoint_.url.empty());
+  use({.url = std::move(stored->url),
+       .secret = std::move(stored->secret),
+       .enabled_events = from_json<std::vector<std::string>>(stored->enabled_events)});
 }
 
 void Deliveries::point_to(const Context& ctx, const WebhookEndpoint& endpoint) {
@@ -45,17 +53,22 @@ void Deliveries::point_to(const Context& ctx, const WebhookEndpoint& endpoint) {
   if (!web && !endpoint.url.empty())
     throw Error(ErrorCode::invalid_argument, "The webhook URL " + endpoint.url +
                                                  " is none; give one that begins with http:// or https://.");
+  const std::vector<std::string> any{"*"};
   database_.transact(ctx, "set webhook endpoint", [&](sql::Transaction& tx) {
     tx.execute("delete from webhook_endpoint");
-    tx.execute("insert into webhook_endpoint (id, url, secret) values (1, $1, $2)", endpoint.url,
-               endpoint.secret);
+    tx.execute("insert into webhook_endpoint (id, url, secret, enabled_events) values (1, $1, $2, $3)",
+               endpoint.url, endpoint.secret, to_json(endpoint.enabled_events.value_or(any)));
   });
-  {
-    const std::lock_guard lock(mutex_);
-    endpoint_ = endpoint;
-  }
-  events_.send(!endpoint.url.empty());
+  use(endpoint);
   due_.notify();
+}
+
+void Deliveries::use(WebhookEndpoint endpoint) {
+  std::vector<std::string> types;
+  if (!endpoint.url.empty()) types = endpoint.enabled_events.value_or(std::vector<std::string>{"*"});
+  events_.send(std::move(types));
+  const std::lock_guard lock(mutex_);
+  endpoint_ = std::move(endpoint);
 }
 
 WebhookEndpoint Deliveries::endpoint() const {

@@ -14,8 +14,10 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_set>
+#include <vector>
 
 #include "holdfast/http/client.hpp"
 #include "holdfast/observe/log.hpp"
@@ -29,8 +31,10 @@ namespace holdfast::paysim {
 struct WebhookEndpoint {
   std::string url;     ///< empty: none, events are not sent
   std::string secret;  ///< "whsec_…"
+  /// Types of events that are sent, as in Stripe's endpoints; "*", or none given, is any.
+  std::optional<std::vector<std::string>> enabled_events;
 };
-HOLDFAST_DESCRIBE(WebhookEndpoint, (url, secret))
+HOLDFAST_DESCRIBE(WebhookEndpoint, (url, secret, enabled_events))
 
 struct DeliveryCounts {
   std::int64_t pending = 0;
@@ -51,7 +55,8 @@ class Deliveries {
 
   /// Reads the endpoint that was set when the process ended.
   void restore(const Context& ctx);
-  /// Sets it, durably. Throws Error(invalid_argument) for what is no http(s) URL.
+  /// Sets it, durably; events that are queued go to it, too. Throws Error(invalid_argument) for what is no
+  /// http(s) URL.
   void point_to(const Context& ctx, const WebhookEndpoint& endpoint);
   WebhookEndpoint endpoint() const;
 
@@ -61,6 +66,8 @@ class Deliveries {
   void run(const Context& ctx);
 
  private:
+  void use(WebhookEndpoint endpoint);
+
   struct Due {
     std::string id;
     std::string event_id;

@@ -6,9 +6,10 @@
 // Thread-safety: record() from any transaction.
 #pragma once
 
-#include <atomic>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "holdfast/base/id.hpp"
 #include "holdfast/runtime/sync.hpp"
@@ -32,15 +33,18 @@ class Events {
   void record(sql::Transaction& tx, std::string_view type, std::string_view intent_id,
               std::string_view object_json, const Origin& origin);
 
-  /// Whether events are also sent. Set by Deliveries.
-  void send(bool on) noexcept { sending_ = on; }
+  /// The types of events that are also sent; "*" is any of them. Set by Deliveries.
+  void send(std::vector<std::string> types);
 
  private:
+  bool sends(std::string_view type) const;
+
   const Clock& clock_;
   IdGenerator& ids_;
   Behaviour& behaviour_;
   runtime::Signal& due_;
-  std::atomic<bool> sending_ = false;
+  mutable std::mutex mutex_;  // of the types
+  std::vector<std::string> sent_types_;
 };
 
 }  // namespace holdfast::paysim

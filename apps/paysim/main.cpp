@@ -46,6 +46,11 @@ void add_options(CLI::App& app, Options& options) {
   app.add_option("--webhook-url", settings.webhook_url,
                  "where to send events; without it, where it was last");
   app.add_option("--webhook-secret", settings.webhook_secret, "signs webhooks")->capture_default_str();
+  app.add_option("--webhook-events", settings.webhook_events,
+                 "types of events to send to --webhook-url, separated by commas; * is any")
+      ->delimiter(',')
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->capture_default_str();
   app.add_option("--behaviour", settings.behaviour,
                  "how to misbehave: JSON as PUT /paysim/behaviour takes it");
   app.add_option("--workers", options.workers, "event loops; 0: one a core")->capture_default_str();

@@ -114,8 +114,9 @@ class Webhooks : public ::testing::Test {
  protected:
   /// Authorizes an order with webhooks sent to `receiver`.
   static void order(RunningPaysim& p, const Receiver& receiver, const std::string& name = "ord_1") {
-    p.control(http::Method::put, "/paysim/webhook",
-              R"({"url":")" + receiver.url() + R"(","secret":"whsec_x"})");
+    const Reply pointed = p.control(http::Method::put, "/paysim/webhook",
+                                    R"({"url":")" + receiver.url() + R"(","secret":"whsec_x"})");
+    ASSERT_EQ(pointed.status, 200) << pointed.body;
     ASSERT_EQ(p.authorize("key of " + name, "pm_card_visa", name).status, 200);
   }
   static bool settled(RunningPaysim& p) {
@@ -141,6 +142,22 @@ TEST_F(Webhooks, AreSignedAndSentInOrder) {
     const Reply event{200, receiver.received[1].body, {}};
     EXPECT_EQ(event.at("data.object.status"), "requires_capture");
     EXPECT_EQ(event.at("request.idempotency_key"), "key of ord_1");
+  });
+}
+
+TEST_F(Webhooks, AreSentOfEnabledEventsOnly) {
+  with_paysim([](RunningPaysim& p) {
+    Receiver receiver(p.runtime);
+    p.control(http::Method::put, "/paysim/webhook",
+              R"({"url":")" + receiver.url() +
+                  R"(","secret":"whsec_x","enabledEvents":["payment_intent.amount_capturable_updated"]})");
+    ASSERT_EQ(p.authorize("key", "pm_card_visa", "ord_1").status, 200);
+    EXPECT_TRUE(settled(p));
+    EXPECT_EQ(receiver.types(), (std::vector<std::string>{"payment_intent.amount_capturable_updated"}));
+    const Reply events = p.get("/v1/events");
+    EXPECT_EQ(events.count("data"), 2U) << "all of them can be read";
+    EXPECT_NE(events.body.find(R"("pending_webhooks":1)"), std::string::npos);
+    EXPECT_NE(events.body.find(R"("pending_webhooks":0)"), std::string::npos);
   });
 }
 

@@ -144,7 +144,7 @@ void Paysim::State::open(const Context& ctx) {
   if (settings.webhook_url.empty()) {
     deliveries->restore(ctx);
   } else {
-    deliveries->point_to(ctx, {settings.webhook_url, settings.webhook_secret});
+    deliveries->point_to(ctx, {settings.webhook_url, settings.webhook_secret, settings.webhook_events});
   }
   api.emplace(Api::Parts{runtime.clock(), ids, *database, *payments, behaviour, counters, stopped},
               settings.secret_key, stopping.token());

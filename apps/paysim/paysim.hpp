@@ -19,12 +19,13 @@
 namespace holdfast::paysim {
 
 struct Settings {
-  std::string address = "127.0.0.1:4242";       ///< host:port; port 0 takes a free one
-  std::string data = "paysim-data";             ///< folder, made where it is missing
-  std::string secret_key = "sk_test_paysim";    ///< what callers must show
-  std::string webhook_url;                      ///< empty: that of the last run, or none
-  std::string webhook_secret = "whsec_paysim";  ///< signs webhooks
-  std::string behaviour = "{}";                 ///< as PUT /paysim/behaviour takes it
+  std::string address = "127.0.0.1:4242";           ///< host:port; port 0 takes a free one
+  std::string data = "paysim-data";                 ///< folder, made where it is missing
+  std::string secret_key = "sk_test_paysim";        ///< what callers must show
+  std::string webhook_url;                          ///< empty: that of the last run, or none
+  std::string webhook_secret = "whsec_paysim";      ///< signs webhooks
+  std::vector<std::string> webhook_events = {"*"};  ///< types that are sent to webhook_url; "*" is any
+  std::string behaviour = "{}";                     ///< as PUT /paysim/behaviour takes it
 };
 
 class Paysim {

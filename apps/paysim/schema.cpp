@@ -84,6 +84,13 @@ create table webhook_endpoint (
            R"sql(
 drop table webhook_endpoint; drop table remembered_answers; drop table deliveries; drop table events;
 drop table refunds; drop table intent_metadata; drop table intents;
+)sql"},
+          {2, "webhooks of chosen events",
+           R"sql(
+alter table webhook_endpoint add column enabled_events text not null default '["*"]';
+)sql",
+           R"sql(
+alter table webhook_endpoint drop column enabled_events;
 )sql"}};
 }
 
