@@ -202,7 +202,9 @@ TEST_F(LogTest, ABlockedReaderCostsLinesAndNeverTime) {
 
 TEST_F(LogTest, LinesOfManyThreadsStayWholeAndComplete) {
   {
-    Log log(to_text(LogFormat::json), clock);
+    LogOptions options = to_text(LogFormat::json);
+    options.max_buffered_bytes = 16 << 20;  // all of them, should the thread that writes get no turn
+    Log log(options, clock);
     std::vector<std::thread> threads;
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&log, t] {
