@@ -104,9 +104,6 @@ class NatsServer {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
- private:
-  static constexpr int kMostLooks = 60;
-
   static std::uint16_t free_port() {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
@@ -118,6 +115,9 @@ class NatsServer {
     ::close(fd);
     return ntohs(address.sin_port);
   }
+
+ private:
+  static constexpr int kMostLooks = 60;
 
   pid_t spawn() const {
     const std::string folder = folder_.path();

@@ -59,7 +59,13 @@ std::string joined(const std::vector<std::string>& texts) {
     case NATS_INVALID_ARG: refuse("broker.nats.servers is no list of URLs: " + servers + ".", status);
     default: break;
   }
-  throw Error(ErrorCode::unavailable, "NATS at " + servers + " can't be reached (broker.nats.servers).")
+  // With TLS 1.3 a server that misses a certificate hangs up only after the handshake.
+  const bool anonymous = options.tls.required && options.tls.certificate_file.empty();
+  const char* hint = anonymous && status == NATS_PROTOCOL_ERROR
+                         ? " It may ask for a certificate: broker.nats.tls.certificateFile."
+                         : "";
+  throw Error(ErrorCode::unavailable,
+              "NATS at " + servers + " can't be reached (broker.nats.servers)." + hint)
       .reason("nats_unavailable")
       .cause(std::string(natsStatus_GetText(status)) + (last_error.empty() ? "" : ": " + last_error));
 }
