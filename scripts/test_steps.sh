@@ -1,6 +1,7 @@
 # The steps of ./test. Sourced by it, after scripts/common.sh.
 
-TEST_PACKAGES=(libgtest-dev libgmock-dev curl openssl sqlite3 redis-server nats-server postgresql-15)
+TEST_PACKAGES=(libgtest-dev libgmock-dev curl openssl sqlite3 redis-server nats-server rabbitmq-server
+  postgresql-15)
 CHECK_PACKAGES=(clang-16 libclang-rt-16-dev clang-format)
 
 filter='*'

@@ -55,6 +55,8 @@ struct BrokerKind {
   std::function<void()> lose_store = [] {};
   std::function<bool()> installed = [] { return true; };
   const char* missing = "";
+  /// Whether a message of kMaxPayloadBytes, and its headers, is within the server's own limit.
+  bool takes_the_largest = false;
 };
 
 /// A process's worth of messaging: its own database handle, connection, relay and subscriber.

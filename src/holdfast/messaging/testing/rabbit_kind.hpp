@@ -1,0 +1,47 @@
+// The contract's BrokerKind over RabbitMQ, and a link that tests of RabbitMQ itself use.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "holdfast/messaging/rabbitmq/streams.hpp"
+#include "holdfast/messaging/testing/broker_contract.hpp"
+#include "holdfast/messaging/testing/rabbit_server.hpp"
+
+namespace holdfast::messaging {
+
+struct RabbitLink final : BrokerLink {
+  RabbitLink(runtime::Runtime& runtime, observe::Metrics& metrics, const rabbitmq::Options& options)
+      : streams(runtime, metrics, observe::Logger(), options) {}
+  Sink& sink() override { return streams; }
+  Source& source() override { return streams; }
+  void close(const Context& ctx) override { streams.close(ctx); }
+  rabbitmq::Streams streams;
+};
+
+inline rabbitmq::Options rabbit_options(const RabbitServer& server, const std::string& log) {
+  rabbitmq::Options options;
+  options.servers = {server.url()};
+  options.prefix = log;
+  options.heartbeat = std::chrono::seconds(1);
+  options.verify_every = std::chrono::milliseconds(500);
+  options.reconnect = {.base = std::chrono::milliseconds(10), .cap = std::chrono::milliseconds(100)};
+  return options;
+}
+
+inline const BrokerKind kRabbit{
+    .name = "rabbitmq",
+    .connect = [](const Context& ctx, runtime::Runtime& runtime, observe::Metrics& metrics,
+                  const std::string& log) -> std::unique_ptr<BrokerLink> {
+      auto link = std::make_unique<RabbitLink>(runtime, metrics, rabbit_options(RabbitServer::shared(), log));
+      link->streams.connect(ctx);
+      return link;
+    },
+    .kill_server = [] { RabbitServer::shared().kill_hard(); },
+    .start_server = [] { RabbitServer::shared().start(); },
+    .lose_store = [] { RabbitServer::shared().lose_store(); },
+    .installed = &RabbitServer::installed,
+    .missing = RabbitServer::kMissing,
+    .takes_the_largest = true};
+
+}  // namespace holdfast::messaging
