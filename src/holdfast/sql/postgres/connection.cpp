@@ -183,8 +183,9 @@ void Connection::watch() {
   watched_ = fd;
 }
 
+// libpq closes the socket of a lost connection by itself, and its number may be another connection's by now.
 void Connection::unwatch() noexcept {
-  if (watched_ >= 0) loop_->unwatch(watched_, *this);
+  if (watched_ >= 0) loop_->unwatch(PQsocket(connection_) == watched_ ? watched_ : -1, *this);
   watched_ = -1;
 }
 

@@ -275,6 +275,22 @@ TEST_F(PostgresTest, AServerKilledUnderLoadLosesNothingAcknowledgedAndComesBack)
       });
 }
 
+// libpq closes a lost connection's socket, and the one that replaces it gets the same number.
+TEST_F(PostgresTest, AConnectionThatReplacesALostOneIsToldOfItsAnswers) {
+  run([](const Context& ctx, Database& db) {
+    for (int n = 0; n < 3; ++n) {
+      hits(ctx, db);
+      const std::int64_t ended = db.transact(ctx, "end the idle", [](Transaction& tx) {
+        return tx.query_value(
+            "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()");
+      });
+      ASSERT_GE(ended, 1);
+      EXPECT_EQ(db.query_value(ctx.with_timeout(5s), "select n from t, pg_sleep(0.05) where n = 1"), 1);
+    }
+  });
+}
+
 TEST_F(PostgresTest, ASilentServerIsGivenUpWithinTheDeadline) {
   PostgresServer server;
   run(
