@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,10 +98,21 @@ class PostgresServer {
     if (up) return;
     throw std::runtime_error("PostgreSQL does not start:\n" + log());
   }
-  /// kill -9 of the server and all its processes at once.
+  /// kill -9 of the server and all its processes at once. They are gone when it returns: a server that is
+  /// started while one of them still has the shared memory refuses to.
   void kill_hard() {
+    ::kill(pid_, SIGSTOP);  // no further children
+    std::vector<pollfd> ends;
+    for (const pid_t process : processes()) {
+      const long end = ::syscall(SYS_pidfd_open, process, 0);
+      if (end >= 0) ends.push_back({static_cast<int>(end), POLLIN, 0});
+    }
     signal_all(SIGKILL);
     ::waitpid(pid_, nullptr, 0);
+    for (pollfd& end : ends) {
+      ::poll(&end, 1, 10'000);
+      ::close(end.fd);
+    }
     std::filesystem::remove(std::filesystem::path(data()) / "postmaster.pid");
     pid_ = -1;
   }
@@ -196,11 +208,14 @@ class PostgresServer {
     if (status != 0) throw std::runtime_error(command.front() + " failed:\n" + log());
   }
 
-  void signal_all(int signal) const {
+  std::vector<pid_t> processes() const {
     std::ifstream file("/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children");
-    std::vector<pid_t> processes{pid_};
-    for (pid_t child = 0; file >> child;) processes.push_back(child);
-    for (const pid_t process : processes) ::kill(process, signal);
+    std::vector<pid_t> all{pid_};
+    for (pid_t child = 0; file >> child;) all.push_back(child);
+    return all;
+  }
+  void signal_all(int signal) const {
+    for (const pid_t process : processes()) ::kill(process, signal);
   }
 
   const pid_t owner_ = ::getpid();
