@@ -4,7 +4,8 @@
 //   INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats), name_of_kind);
 //   INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats), name_of_kind);
 //
-// Each test has a database of its own, and as many Processes on it as it likes.
+// Each test has a database of its own, SQLite's or PostgreSQL's (HOLDFAST_TEST_DATABASE), and as many
+// Processes on it as it likes.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -31,8 +32,7 @@
 #include "holdfast/messaging/schema.hpp"
 #include "holdfast/messaging/testing/node.hpp"
 #include "holdfast/runtime/sync.hpp"
-#include "holdfast/sql/sqlite/database.hpp"
-#include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::messaging {
 
@@ -143,9 +143,7 @@ class BrokerContract : public ::testing::TestWithParam<const BrokerKind*> {
       runtime::sleep_for(ctx, std::chrono::milliseconds(1));
     });
   }
-  std::unique_ptr<sql::Database> open() {
-    return sql::sqlite::open_file(*runtime_, {.path = folder_.path() / "test.db"});
-  }
+  std::unique_ptr<sql::Database> open() { return database_.open(*runtime_); }
   std::unique_ptr<Process> process(const Context& ctx, const BrokerOptions& options = kImpatient) {
     return std::make_unique<Process>(ctx, *runtime_, open(), *GetParam(), log_, options);
   }
@@ -194,7 +192,7 @@ class BrokerContract : public ::testing::TestWithParam<const BrokerKind*> {
     }
   }
 
-  sql::TemporaryFolder folder_;
+  sql::TestDatabase database_;
   SystemClock clock_;
   SystemRandom random_;
   std::optional<runtime::Runtime> runtime_;
