@@ -24,7 +24,7 @@ parse_arguments() {
       --crash-rounds) crash_rounds=${2:?--crash-rounds needs a number}; shift 2 ;;
       --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift 2 ;;
       --quick) quick=yes; shift ;;
-      --full) full=yes; crash_rounds=50; shift ;;
+      --full) full=yes; crash_rounds=50; export HOLDFAST_FULL=1; shift ;;
       --drills) all_drills=yes; shift ;;
       -h | --help) usage; exit 0 ;;
       *) echo "test: unknown argument '$1'" >&2; usage >&2; exit 2 ;;
@@ -74,6 +74,8 @@ postgres_tests() {
   local all=$filter
   export HOLDFAST_TEST_DATABASE=postgres
   filter='Broker*:*/Broker.*:*Poison*:SagaWorkers*:Idempotency*:Subscribers*:Incoming*:OverTheNetwork*'
+  filter+=':*/BrokerContract.KeepsEach*:*/BrokerContract.AProcessKilled*:*/BrokerContract.WhatIsSentTwice*'
+  filter+=':*/ServerContract.AServerKilled*'
   filter+=':-*InVirtualTime*:*OnARetryIsCounted*'
   run_gtest build/holdfast_tests
   filter='-ProductPage.*'  # these wait for a time that only simulated runtimes bring about
