@@ -11,12 +11,13 @@ find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(NATS REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(RABBITMQ REQUIRED IMPORTED_TARGET librabbitmq)
+pkg_check_modules(KAFKA REQUIRED IMPORTED_TARGET rdkafka)
 pkg_check_modules(BROTLI REQUIRED IMPORTED_TARGET libbrotlienc libbrotlidec)
 find_library(HIREDIS_LIBRARY hiredis REQUIRED)  # by name: its pkg-config flags are another file offset's
 add_library(holdfast_dependencies INTERFACE)
 target_link_libraries(holdfast_dependencies INTERFACE Boost::context Boost::json OpenSSL::SSL OpenSSL::Crypto
   SQLite::SQLite3 PostgreSQL::PostgreSQL CURL::libcurl ZLIB::ZLIB fmt::fmt yaml-cpp PkgConfig::BROTLI
-  PkgConfig::NATS PkgConfig::RABBITMQ hiredis
+  PkgConfig::NATS PkgConfig::RABBITMQ PkgConfig::KAFKA hiredis
   Threads::Threads)
 
 if(HOLDFAST_TESTS OR NOT DEFINED HOLDFAST_TESTS)

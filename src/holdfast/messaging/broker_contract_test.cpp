@@ -1,6 +1,7 @@
 // What every broker promises, asked of the embedded one and of real servers.
 #include "holdfast/messaging/testing/broker_contract.hpp"
 
+#include "holdfast/messaging/testing/kafka_kind.hpp"
 #include "holdfast/messaging/testing/nats_kind.hpp"
 #include "holdfast/messaging/testing/rabbit_kind.hpp"
 
@@ -12,6 +13,8 @@ using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+
+constexpr const char* kNotOurs = "The server that was given is not stopped by tests.";
 
 TEST_P(BrokerContract, HandsAMessageToEachGroupOnceWithAllThatWasPublished) {
   run([&](const Context& plain) {
@@ -176,6 +179,7 @@ TEST_P(BrokerContract, AProcessKilledMidBatchIsReplacedWithinItsLease) {
 }
 
 TEST_P(ServerContract, AServerKilledAndRestartedMidBatchLosesNothing) {
+  if (!GetParam()->ours) GTEST_SKIP() << kNotOurs;
   run([&](const Context& ctx) {
     auto node = process(ctx);
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
@@ -200,6 +204,7 @@ TEST_P(ServerContract, AServerKilledAndRestartedMidBatchLosesNothing) {
 }
 
 TEST_P(ServerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
+  if (!GetParam()->ours) GTEST_SKIP() << kNotOurs;
   run([&](const Context& ctx) {
     GetParam()->kill_server();
     auto node = process(ctx);
@@ -215,6 +220,7 @@ TEST_P(ServerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
 }
 
 TEST_P(ServerContract, AServerThatLostItsStoreIsSentAllThatIsNotHandled) {
+  if (!GetParam()->ours) GTEST_SKIP() << kNotOurs;
   run([&](const Context& ctx) {
     auto node = process(ctx);
     runtime::Latch go;
@@ -246,6 +252,7 @@ TEST_P(ServerContract, AServerThatLostItsStoreIsSentAllThatIsNotHandled) {
 }
 
 TEST_P(ServerContract, AStoreLostUnderARunningProcessIsNoticed) {
+  if (!GetParam()->ours) GTEST_SKIP() << kNotOurs;
   run([&](const Context& ctx) {
     auto node = process(ctx);
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
@@ -506,9 +513,9 @@ TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
 
 const BrokerKind kEmbedded{.name = "embedded", .connect = nullptr};
 
-INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats, &kRabbit),
+INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats, &kRabbit, &kKafka),
                          [](const auto& kind) { return std::string(kind.param->name); });
-INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats, &kRabbit),
+INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats, &kRabbit, &kKafka),
                          [](const auto& kind) { return std::string(kind.param->name); });
 
 }  // namespace

@@ -53,6 +53,7 @@ struct BrokerKind {
   std::function<void()> kill_server = [] {};
   std::function<void()> start_server = [] {};
   std::function<void()> lose_store = [] {};
+  bool ours = true;  ///< the server is the tests' own: it may be killed
   std::function<bool()> installed = [] { return true; };
   const char* missing = "";
   /// Whether a message of kMaxPayloadBytes, and its headers, is within the server's own limit.

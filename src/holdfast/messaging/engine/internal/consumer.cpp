@@ -262,7 +262,7 @@ std::vector<Consumer::Cursor> Consumer::cursors() {
     if (!bucket || bucket->lost || bucket->releasing) continue;
     reader_->recorded(bucket->lease.bucket, bucket->lease.position);
     std::string cursor = reader_->cursor(bucket->lease.bucket);
-    if (cursor == bucket->cursor) continue;
+    if (cursor.empty() || cursor == bucket->cursor) continue;  // empty: the reader has none of its own
     bucket->cursor = cursor;
     changed.push_back({.lease = lease_of(*bucket), .cursor = std::move(cursor)});
   }
