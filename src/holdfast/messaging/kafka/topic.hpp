@@ -58,6 +58,7 @@ struct Options {
   Duration max_age = std::chrono::hours(24 * 7);  ///< of messages; the topic is made with it
   Duration connect_timeout = std::chrono::seconds(2);
   Duration request_timeout = std::chrono::seconds(5);
+  Duration fetch_wait = std::chrono::milliseconds(500);  ///< a server keeps a request for records so long
   Duration check_interval = std::chrono::seconds(2);   ///< looks whether the topic is still the same so often
   Duration commit_interval = std::chrono::seconds(5);  ///< of readers' offsets to Kafka
   resilience::BackoffOptions reconnect = {.base = std::chrono::milliseconds(100),

@@ -27,6 +27,7 @@ inline kafka::Options kafka_options(const KafkaServer& server, const std::string
   options.replication = 1;
   options.connect_timeout = std::chrono::milliseconds(1000);
   options.request_timeout = std::chrono::seconds(2);
+  options.fetch_wait = std::chrono::milliseconds(10);  // the mock keeps it though records come
   options.check_interval = std::chrono::milliseconds(100);
   options.commit_interval = std::chrono::milliseconds(50);
   options.reconnect = {.base = std::chrono::milliseconds(10), .cap = std::chrono::milliseconds(100)};

@@ -112,7 +112,7 @@ Properties consumer_properties(const Options& options, int partitions) {
       {"auto.offset.reset", "earliest"},  // positions tell what is known
       {"enable.auto.commit", "false"},
       {"enable.auto.offset.store", "false"},
-      {"fetch.wait.max.ms", "500"},
+      {"fetch.wait.max.ms", std::to_string(milliseconds(options.fetch_wait))},
       {"fetch.error.backoff.ms", "50"},
       {"message.max.bytes", std::to_string(options.max_message_bytes)},
       {"fetch.message.max.bytes", std::to_string(options.max_message_bytes)},

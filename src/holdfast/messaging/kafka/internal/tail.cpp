@@ -25,6 +25,11 @@ std::int64_t highest_position(const Options& options, const std::string& mark, i
   const InstanceHandle instance = make_instance(options, false, properties);
   const TopicHandle topic(rd_kafka_topic_new(instance.get(), options.topic.c_str(), nullptr));
   const QueueHandle queue(rd_kafka_queue_new(instance.get()));
+  // Leaders first: an offset that is counted from the end waits half a second where there is none to ask.
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(instance.get(), 0, topic.get(), &metadata, milliseconds(options.request_timeout)) ==
+      RD_KAFKA_RESP_ERR_NO_ERROR)
+    rd_kafka_metadata_destroy(metadata);
   for (int partition = 0; partition < partitions; ++partition)
     rd_kafka_consume_start_queue(topic.get(), partition, RD_KAFKA_OFFSET_TAIL(1), queue.get());
   std::vector<bool> ended(static_cast<std::size_t>(partitions));
