@@ -495,6 +495,31 @@ TEST_P(ServerContract, AnotherKindOfBrokerGoesOnWhereTheFormerWas) {
   });
 }
 
+TEST_P(ServerContract, ARelayThatStartsAgainGoesOnWhereItWas) {
+  run([&](const Context& ctx) {
+    auto node = process(ctx);
+    node->broker->subscribe({.group = "never.there", .topics = {"orders"}},
+                            external([](const Context& own, const Message&) {
+                              runtime::sleep_for(own, 20s);  // so that all would be sent again for it
+                            }));
+    node->start(ctx);
+    publish_all(ctx, *node, 10, 2);
+    const auto sent = [](Process& process) {
+      return process.metrics.counter("holdfast_messaging_relay_sent_total", "").value();
+    };
+    ASSERT_TRUE(eventually(ctx, [&] { return sent(*node) == 20; }));
+    runtime::sleep_for(ctx, 3 * kImpatient.heartbeat);  // what a heartbeat writes down is written
+    node->relay->stop(ctx.with_timeout(5s));
+    node->abandon(ctx);
+    auto next = process(ctx);
+    next->start(ctx);
+    publish_all(ctx, *next, 10, 1, 2);
+    ASSERT_TRUE(eventually(ctx, [&] { return sent(*next) >= 10 && next->relay->state().unsent == 0; }));
+    EXPECT_EQ(sent(*next), 10u) << "and nothing that the broker has";
+    next->stop(ctx);
+  });
+}
+
 TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
   run([&](const Context& ctx) {
     auto node = process(ctx);
