@@ -94,7 +94,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"redis", {"base", "config", "observe", "runtime", "resilience"}},
       {"cache", {"base", "config", "observe", "runtime", "resilience", "redis"}},
       {"lease", {"base", "config", "observe", "runtime", "resilience", "sql", "redis"}},
-      {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql"}},
+      {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql", "redis"}},
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
       {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
       {"webhooks", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},

@@ -10,14 +10,16 @@
 #include "holdfast/base/rules.hpp"
 #include "holdfast/base/violations.hpp"
 #include "holdfast/config/secret.hpp"
+#include "holdfast/config/units.hpp"
 
 namespace holdfast::orders {
 
 enum class BrokerKind : std::uint8_t {
   embedded,  ///< the outbox table itself: nothing beside the database
   nats,      ///< NATS JetStream
+  redis,     ///< Redis Streams
 };
-HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats)
+HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats, redis)
 
 struct NatsTlsSettings {
   bool required = false;
@@ -74,9 +76,43 @@ struct NatsSettings {
 HOLDFAST_DESCRIBE(NatsSettings, (servers, user, password, token, credentials_file, tls, stream, prefix,
                                  replicas, max_bytes))
 
+struct RedisStreamsSettings {
+  config::Secret url;
+  std::string ca_file;
+  std::string prefix = "holdfast:events";
+  std::int64_t max_messages = 1'000'000;
+  config::ByteSize max_bytes = config::mebibytes(1024);
+  std::chrono::minutes keep = std::chrono::hours(1);
+  std::uint32_t wait_replicas = 0;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&RedisStreamsSettings::url>().doc(
+            "As redis.url, which it is where this is empty. A cache may forget and a broker must not: best a "
+            "server of its own, with appendonly and without an evicting maxmemory-policy."),
+        field<&RedisStreamsSettings::ca_file>().length(0, 4096).doc(
+            "With rediss: PEM of the authorities trusted; empty: the system's."),
+        field<&RedisStreamsSettings::prefix>().length(1, 128).doc(
+            "Streams are <prefix>:<bucket>; a prefix is one database's alone."),
+        field<&RedisStreamsSettings::max_messages>()
+            .range(1, INT64_MAX)
+            .doc("In all streams; full, they take no more and the outbox grows. Nothing unhandled is "
+                 "dropped."),
+        field<&RedisStreamsSettings::max_bytes>().doc("Likewise, of memory, looked at once a second."),
+        field<&RedisStreamsSettings::keep>()
+            .range(0, 60 * 24 * 366)
+            .doc("Handled messages stay for so long, for others who listen; less when it is more than half "
+                 "full."),
+        field<&RedisStreamsSettings::wait_replicas>().range(0, 16).doc(
+            "That must have a message before it counts as sent."));
+  }
+};
+HOLDFAST_DESCRIBE(RedisStreamsSettings, (url, ca_file, prefix, max_messages, max_bytes, keep, wait_replicas))
+
 struct BrokerSettings {
   BrokerKind kind = BrokerKind::embedded;
   NatsSettings nats;
+  RedisStreamsSettings redis;
 
   static constexpr auto rules() {
     return holdfast::rules(field<&BrokerSettings::kind>().doc(
@@ -84,6 +120,6 @@ struct BrokerSettings {
         "from one start of all processes to the next."));
   }
 };
-HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats))
+HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats, redis))
 
 }  // namespace holdfast::orders

@@ -1,11 +1,15 @@
 #include "orders/wiring_broker.hpp"
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 #include "holdfast/base/time_text.hpp"
 #include "holdfast/messaging/embedded/broker.hpp"
 #include "holdfast/messaging/nats/jetstream.hpp"
+#include "holdfast/messaging/redis/streams.hpp"
 #include "holdfast/messaging/relay.hpp"
+#include "holdfast/redis/address.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -39,32 +43,83 @@ messaging::nats::Options nats_options(const NatsSettings& settings, const Messag
   return options;
 }
 
+messaging::redis_streams::Options redis_options(const RedisStreamsSettings& settings,
+                                                const RedisSettings& shared) {
+  messaging::redis_streams::Options options;
+  const bool own = !settings.url.empty();
+  options.address = redis::parse_address((own ? settings.url : shared.url).reveal());
+  options.ca_file = own ? settings.ca_file : shared.ca_file;
+  options.prefix = settings.prefix;
+  options.max_messages = settings.max_messages;
+  options.max_bytes = static_cast<std::int64_t>(settings.max_bytes.bytes);
+  options.keep = settings.keep;
+  options.wait_replicas = static_cast<int>(settings.wait_replicas);
+  return options;
+}
+
+/// An outside broker, whichever it is.
+struct Outside {
+  virtual ~Outside() = default;
+  virtual messaging::Sink& sink() = 0;
+  virtual messaging::Source& source() = 0;
+  virtual void connect(const Context& ctx) = 0;
+  virtual void close(const Context& ctx) = 0;
+  virtual std::string problem() const = 0;
+};
+
+template <class Adapter>
+struct Over final : Outside {
+  template <class... Arguments>
+  explicit Over(Arguments&&... arguments) : adapter(std::forward<Arguments>(arguments)...) {}
+  messaging::Sink& sink() override { return adapter; }
+  messaging::Source& source() override { return adapter; }
+  void connect(const Context& ctx) override { adapter.connect(ctx); }
+  void close(const Context& ctx) override { adapter.close(ctx); }
+  std::string problem() const override { return adapter.problem(); }
+  Adapter adapter;
+};
+
+/// Null for the embedded one.
+std::unique_ptr<Outside> make_outside(const Settings& settings, const BrokerWiring::Parts& parts) {
+  const BrokerSettings& broker = settings.broker;
+  switch (broker.kind) {
+    case BrokerKind::embedded: break;
+    case BrokerKind::nats:
+      return std::make_unique<Over<messaging::nats::JetStream>>(
+          parts.runtime, parts.metrics, parts.log.logger("nats"),
+          nats_options(broker.nats, settings.messaging));
+    case BrokerKind::redis:
+      return std::make_unique<Over<messaging::redis_streams::Streams>>(
+          parts.runtime, &parts.database, parts.metrics, parts.log.logger("redis"),
+          redis_options(broker.redis, settings.redis));
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 struct BrokerWiring::State {
   State(const Settings& settings, const Parts& the_parts)
       : parts(the_parts), logger(parts.log.logger("messaging")) {
     const messaging::BrokerOptions options = broker_options(settings.messaging);
-    if (settings.broker.kind == BrokerKind::embedded) {
+    outside = make_outside(settings, parts);
+    if (!outside) {
       broker = std::make_unique<messaging::EmbeddedBroker>(parts.runtime, parts.database, parts.outbox,
                                                            parts.metrics, logger, options);
       return;
     }
-    stream =
-        std::make_unique<messaging::nats::JetStream>(parts.runtime, parts.metrics, parts.log.logger("nats"),
-                                                     nats_options(settings.broker.nats, settings.messaging));
     messaging::RelayOptions relaying;
     relaying.broker = options;
-    relay = std::make_unique<messaging::Relay>(parts.runtime, parts.database, parts.outbox, *stream,
+    relay = std::make_unique<messaging::Relay>(parts.runtime, parts.database, parts.outbox, outside->sink(),
                                                parts.metrics, logger, relaying);
-    broker = std::make_unique<messaging::Broker>(parts.runtime, parts.database, *stream, parts.metrics,
-                                                 logger, options);
+    broker = std::make_unique<messaging::Broker>(parts.runtime, parts.database, outside->source(),
+                                                 parts.metrics, logger, options);
   }
 
   const Parts parts;
   const observe::Logger logger;
   // In the order in which they depend on each other; only `broker` with the embedded one.
-  std::unique_ptr<messaging::nats::JetStream> stream;
+  std::unique_ptr<Outside> outside;
   std::unique_ptr<messaging::Relay> relay;
   std::unique_ptr<messaging::Broker> broker;
 };
@@ -87,7 +142,7 @@ void BrokerWiring::start(const Context& ctx) {
     }
     return state.broker->start(ctx);
   }
-  state.stream->connect(ctx);
+  state.outside->connect(ctx);
   state.relay->start(ctx);
   state.broker->start(ctx);
 }
@@ -97,14 +152,14 @@ void BrokerWiring::stop(const Context& ctx) {
   state.broker->stop(ctx);
   if (!state.relay) return;
   state.relay->stop(ctx);
-  state.stream->close(ctx);
+  state.outside->close(ctx);
 }
 
 observe::HealthState BrokerWiring::health() const {
   const State& state = *state_;
   if (!state.relay) return {.readiness = observe::Readiness::ready};
   const messaging::RelayState relay = state.relay->state();
-  const std::string problem = state.stream->problem();
+  const std::string problem = state.outside->problem();
   if (problem.empty() && relay.error.empty() && !relay.late) return {.readiness = observe::Readiness::ready};
   std::string reason = "Events wait in the outbox";
   if (relay.oldest) reason += " since " + format_rfc3339(*relay.oldest);

@@ -1,7 +1,9 @@
-// `holdfast outbox status`.
+// `holdfast outbox status|forget`.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
 
 #include "cli/commands/commands.hpp"
 #include "cli/data_folder.hpp"
@@ -50,6 +52,27 @@ ExitCode run_status(const Invocation& invocation) {
   });
 }
 
+ExitCode run_forget(const Invocation& invocation, const std::string& group) {
+  return with_database(invocation, SchemaState::current, [&](const Context& ctx, sql::Database& database) {
+    messaging::forget_group(ctx, database, group);
+    invocation.terminal.print("Forgot " + group + "; its dead letters are kept.\n");
+    return ExitCode::ok;
+  });
+}
+
+void add_forget(CLI::App& parent, Invocation& invocation) {
+  CLI::App* command = parent.add_subcommand(
+      "forget", "Forget a group that is not run any more: messages are kept for it, and a broker fills up");
+  command->footer("Examples:\n  holdfast outbox forget receipts-of-2024");
+  auto group = std::make_shared<std::string>();
+  command->add_option("GROUP", *group, "as `outbox status` shows it; begins anew if it subscribes again")
+      ->required();
+  add_settings_options(*command, invocation);
+  command->callback([&invocation, group] {
+    invocation.run = [&invocation, group] { return run_forget(invocation, *group); };
+  });
+}
+
 }  // namespace
 
 void add_outbox(CLI::App& app, Invocation& invocation) {
@@ -61,6 +84,7 @@ void add_outbox(CLI::App& app, Invocation& invocation) {
   status->footer("Examples:\n  holdfast outbox status\n  holdfast outbox status --output json");
   add_settings_options(*status, invocation);
   add_output_option(*status, invocation);
+  add_forget(*outbox, invocation);
   status->callback([&invocation] { invocation.run = [&invocation] { return run_status(invocation); }; });
 }
 

@@ -38,6 +38,7 @@ TEST_F(CommandLine, EveryCommandHasHelpWithExamples) {
                                                           {"import", "products"},
                                                           {"replay"},
                                                           {"outbox", "status"},
+                                                          {"outbox", "forget"},
                                                           {"dead-letters", "list"},
                                                           {"dead-letters", "show"},
                                                           {"dead-letters", "redrive"},
@@ -139,6 +140,13 @@ TEST_F(CommandLine, WithoutADatabaseThereIsNothingToShow) {
     EXPECT_THAT(ended.err, HasSubstr("holdfast serve")) << command;
   }
   EXPECT_FALSE(std::filesystem::exists(data()));
+}
+
+TEST_F(CommandLine, AGroupIsForgottenByName) {
+  holdfast({"migrate", "up"});
+  const Finished unknown = holdfast({"outbox", "forget", "nobody"});
+  EXPECT_NE(unknown.status.code, 0);
+  EXPECT_THAT(unknown.err, HasSubstr("There is no group nobody"));
 }
 
 TEST_F(CommandLine, NothingIsColouredWhereNobodyLooks) {

@@ -4,6 +4,7 @@
 #include "holdfast/messaging/testing/kafka_kind.hpp"
 #include "holdfast/messaging/testing/nats_kind.hpp"
 #include "holdfast/messaging/testing/rabbit_kind.hpp"
+#include "holdfast/messaging/testing/redis_kind.hpp"
 
 namespace holdfast::messaging {
 namespace {
@@ -541,9 +542,10 @@ TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
 
 const BrokerKind kEmbedded{.name = "embedded", .connect = nullptr};
 
-INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats, &kRabbit, &kKafka),
+INSTANTIATE_TEST_SUITE_P(Over, ServerContract, ::testing::Values(&kNats, &kRabbit, &kKafka, &kRedisStreams),
                          [](const auto& kind) { return std::string(kind.param->name); });
-INSTANTIATE_TEST_SUITE_P(Over, BrokerContract, ::testing::Values(&kEmbedded, &kNats, &kRabbit, &kKafka),
+INSTANTIATE_TEST_SUITE_P(Over, BrokerContract,
+                         ::testing::Values(&kEmbedded, &kNats, &kRabbit, &kKafka, &kRedisStreams),
                          [](const auto& kind) { return std::string(kind.param->name); });
 
 }  // namespace

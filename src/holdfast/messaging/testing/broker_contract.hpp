@@ -39,6 +39,8 @@ namespace holdfast::messaging {
 /// One process's connection to an outside broker.
 struct BrokerLink {
   virtual ~BrokerLink() = default;
+  /// Right after it was made: whose outbox it carries, for those who need to know.
+  virtual void attach(const Context& /*ctx*/, sql::Database& /*database*/) {}
   virtual Sink& sink() = 0;
   virtual Source& source() = 0;
   virtual void close(const Context& ctx) = 0;
@@ -70,6 +72,7 @@ struct Process {
       return;
     }
     link = kind.connect(ctx, runtime, metrics, log);
+    link->attach(ctx, *db);
     relay = std::make_unique<Relay>(
         runtime, *db, outbox, link->sink(), metrics, observe::Logger(),
         RelayOptions{.broker = options,
