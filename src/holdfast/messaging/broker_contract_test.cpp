@@ -521,6 +521,32 @@ TEST_P(ServerContract, ARelayThatStartsAgainGoesOnWhereItWas) {
   });
 }
 
+TEST_P(ServerContract, ARelayThatComesUponLeasesOfAnotherLogBeginsAnew) {
+  run([&](const Context& ctx) {
+    auto node = process(ctx);
+    node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
+    node->start(ctx);
+    publish_all(ctx, *node, 10, 2);
+    expect_once_in_order(ctx, *node, 20);
+    node->db->transact(ctx, [](sql::Transaction& tx) {
+      // As a process does that has seen another log before this one did: whatever is sent, all counts as
+      // sent.
+      tx.execute(
+          "update outbox_leases set owner = null, fence = fence + 1, cursor = 'another', position = 1000000 "
+          "where group_name = $1",
+          kRelayGroup);
+    });
+    ASSERT_TRUE(eventually(ctx, [&] {  // they are taken again, whoever's they are
+      return node->db->query_value<std::int64_t>(
+                 ctx, "select count(*) from outbox_leases where group_name = $1 and owner is null",
+                 kRelayGroup) == 0;
+    }));
+    publish_all(ctx, *node, 10, 2, 2);
+    expect_once_in_order(ctx, *node, 40);
+    node->stop(ctx);
+  });
+}
+
 TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
   run([&](const Context& ctx) {
     auto node = process(ctx);

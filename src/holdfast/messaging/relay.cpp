@@ -6,9 +6,10 @@
 
 #include "holdfast/base/fault.hpp"
 #include "holdfast/base/invariant.hpp"
-#include "holdfast/messaging/embedded/broker.hpp"
+#include "holdfast/messaging/embedded/log.hpp"
 #include "holdfast/messaging/engine/internal/parking.hpp"
 #include "holdfast/messaging/internal/headers.hpp"
+#include "holdfast/messaging/internal/relay_source.hpp"
 #include "holdfast/messaging/outbox_status.hpp"
 #include "holdfast/runtime/fiber.hpp"
 
@@ -106,8 +107,12 @@ struct Relay::State {
   runtime::Latch ended;
   bool started = false;
   Instant stop_by = kNever;
-  std::string log;                         // the broker's, of this round
-  std::unique_ptr<EmbeddedBroker> broker;  // of this round
+  // Of this round, in the order in which they depend on each other.
+  std::string log;         // the broker's
+  bool displaced = false;  // another process fills another log
+  std::unique_ptr<embedded::OutboxLog> unread;
+  std::unique_ptr<RelaySource> source;
+  std::unique_ptr<Broker> broker;
 
   mutable std::mutex mutex;
   RelayState now;  // guarded by mutex
@@ -147,6 +152,7 @@ void Relay::State::run() {
     try {
       run_round(ctx);
       tries = 0;
+      if (displaced) pause(ctx, options.watch, "waiting for the broker to be agreed on");
     } catch (const std::exception& error) {
       failed(error.what());
       end_round(ctx);
@@ -167,7 +173,13 @@ void Relay::State::run_round(const Context& ctx) {
   log = sink.log_identity(bounded);
   const std::int64_t last = sink.last_position(bounded);  // before the database is asked: it can't be ahead
   database.transact(bounded, "begin to relay", [&](sql::Transaction& tx) { prepare(tx, log, last); });
-  broker = std::make_unique<EmbeddedBroker>(runtime, database, outbox, metrics, logger, options.broker);
+  displaced = false;
+  unread = std::make_unique<embedded::OutboxLog>(database, outbox, options.broker.scan);
+  source = std::make_unique<RelaySource>(*unread, log, [this] {
+    displaced = true;
+    wake.notify();
+  });
+  broker = std::make_unique<Broker>(runtime, database, *source, metrics, logger, options.broker);
   SubscriptionOptions subscription{.group = std::string(kRelayGroup), .topics = {std::string(kEveryTopic)}};
   subscription.concurrency = kBuckets;
   subscription.batch = 256;
@@ -186,6 +198,11 @@ void Relay::State::run_round(const Context& ctx) {
 
 void Relay::State::watch(const Context& ctx) {
   while (!stopping && !abandoned) {
+    if (displaced) {
+      logger.warn("another process fills another log of the broker's; whose is the right one is asked again",
+                  {{"log", log}});
+      return;
+    }
     try {
       look(ctx.with_timeout(kStoreTimeout));
       if (sink.log_identity(ctx.with_timeout(options.send_timeout)) != log) {
@@ -196,7 +213,7 @@ void Relay::State::watch(const Context& ctx) {
     } catch (const Error&) {
       // The senders tell that the broker is away.
     }
-    pause(ctx, options.watch, "watching the relay");
+    if (!displaced) pause(ctx, options.watch, "watching the relay");
   }
 }
 

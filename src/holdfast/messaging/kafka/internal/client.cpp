@@ -243,6 +243,9 @@ void Client::landed(rd_kafka_op_s& event) {
 
 void Client::failed(int error, const std::string& text) {
   last_error_ = text.empty() ? text_of(error) : text;
+  // What a server in front of none does, too: so it may pass.
+  if (text.contains("SSL_HANDSHAKE") || text.contains("security.protocol"))
+    last_error_ += ". If that stays so, check broker.kafka.tls.required and sasl.mechanism";
   switch (error) {
     case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN: down_ = true; break;
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
