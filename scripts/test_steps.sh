@@ -212,6 +212,7 @@ main() {
     step "commands of README.md" scripts/check_readme.sh
     step "drills" run_drills
     if [ "$quick" = no ]; then
+      step "manifests of deploy/" scripts/check_deploy.sh
       ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
       step "formatting" check_format
       fault_point_tests || failed=$((failed + 1))
