@@ -75,7 +75,7 @@ postgres_tests() {
   export HOLDFAST_TEST_DATABASE=postgres
   filter='Broker*:*/Broker.*:*Poison*:SagaWorkers*:Idempotency*:Subscribers*:Incoming*:OverTheNetwork*'
   filter+=':*/BrokerContract.KeepsEach*:*/BrokerContract.AProcessKilled*:*/BrokerContract.WhatIsSentTwice*'
-  filter+=':*/ServerContract.AServerKilled*'
+  filter+=':*/ServerContract.AServerKilled*:*/LeaseContract.*/sql:*/ClaimsOverBrokers.*/embedded'
   filter+=':-*InVirtualTime*:*OnARetryIsCounted*'
   run_gtest build/holdfast_tests
   filter='-ProductPage.*'  # these wait for a time that only simulated runtimes bring about

@@ -39,6 +39,7 @@
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
+#include "orders/wiring_blob.hpp"
 #include "orders/wiring_broker.hpp"
 #include "orders/wiring_checkout.hpp"
 #include "orders/wiring_redis.hpp"
@@ -259,8 +260,11 @@ struct OrderSystem::State {
   }
 
   void start_broker(const Context& ctx) {
-    broker = std::make_unique<BrokerWiring>(settings,
-                                            BrokerWiring::Parts{runtime, *database, *outbox, metrics, log});
+    blobs = std::make_unique<BlobWiring>(
+        settings, BlobWiring::Parts{runtime, *database, *outbox, metrics, log, dependencies});
+    background->spawn("claim sweeper", [this](const Context& own) { blobs->sweep(own); });
+    broker = std::make_unique<BrokerWiring>(
+        settings, BrokerWiring::Parts{runtime, *database, *outbox, metrics, log, blobs->claims()});
     messaging::Subscriber& subscriber = broker->subscriber();
     subscriber.subscribe(notifications->subscription(), notifications->handler());
     subscriber.subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
@@ -422,6 +426,7 @@ struct OrderSystem::State {
   std::unique_ptr<http::Client> webhook_client;
   std::unique_ptr<webhooks::Sender> webhook_sender;
   std::unique_ptr<idempotency::Idempotency> idempotency;
+  std::unique_ptr<BlobWiring> blobs;
   std::optional<runtime::FiberGroup> background;
   std::unique_ptr<BrokerWiring> broker;
   std::unique_ptr<resilience::AdmissionGate> gate;

@@ -18,6 +18,7 @@
 #include "holdfast/config/units.hpp"
 #include "holdfast/resilience/dependencies.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
+#include "orders/blob_settings.hpp"
 #include "orders/broker_settings.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 #include "orders/modules/ordering/checkout_settings.hpp"
@@ -386,6 +387,7 @@ struct Settings {
   IdempotencySettings idempotency;
   MessagingSettings messaging;
   BrokerSettings broker;
+  BlobSettings blob;
   SagaSettings saga;
   ordering::CheckoutSettings checkout;
   payments::Settings payments;
@@ -408,8 +410,8 @@ struct Settings {
             "By name, what is asked of other services, and how patiently; docs/resilience.md."));
   }
 };
-HOLDFAST_DESCRIBE(Settings, (data, http, database, redis, rate_limit, idempotency, messaging, broker, saga,
-                             checkout, payments, shipping, dependencies, notifications, webhooks, catalog,
-                             worker, shutdown, log, runtime))
+HOLDFAST_DESCRIBE(Settings, (data, http, database, redis, rate_limit, idempotency, messaging, broker, blob,
+                             saga, checkout, payments, shipping, dependencies, notifications, webhooks,
+                             catalog, worker, shutdown, log, runtime))
 
 }  // namespace holdfast::orders

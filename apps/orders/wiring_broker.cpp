@@ -1,6 +1,7 @@
 #include "orders/wiring_broker.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -96,6 +97,21 @@ std::unique_ptr<Outside> make_outside(const Settings& settings, const BrokerWiri
   return nullptr;
 }
 
+/// Subscribes so that handlers get whole messages.
+class ClaimingSubscriber final : public messaging::Subscriber {
+ public:
+  ClaimingSubscriber(messaging::Subscriber& inner, blob::ClaimCheck& claims)
+      : inner_(inner), claims_(claims) {}
+  void subscribe(messaging::SubscriptionOptions options, messaging::Handler handler) override {
+    options.completion = claims_.completion();
+    inner_.subscribe(std::move(options), std::move(handler));
+  }
+
+ private:
+  messaging::Subscriber& inner_;
+  blob::ClaimCheck& claims_;
+};
+
 }  // namespace
 
 struct BrokerWiring::State {
@@ -106,22 +122,27 @@ struct BrokerWiring::State {
     if (!outside) {
       broker = std::make_unique<messaging::EmbeddedBroker>(parts.runtime, parts.database, parts.outbox,
                                                            parts.metrics, logger, options);
+      subscriber.emplace(*broker, parts.claims);
       return;
     }
+    sink.emplace(parts.claims, outside->sink());
     messaging::RelayOptions relaying;
     relaying.broker = options;
-    relay = std::make_unique<messaging::Relay>(parts.runtime, parts.database, parts.outbox, outside->sink(),
+    relay = std::make_unique<messaging::Relay>(parts.runtime, parts.database, parts.outbox, *sink,
                                                parts.metrics, logger, relaying);
     broker = std::make_unique<messaging::Broker>(parts.runtime, parts.database, outside->source(),
                                                  parts.metrics, logger, options);
+    subscriber.emplace(*broker, parts.claims);
   }
 
   const Parts parts;
   const observe::Logger logger;
   // In the order in which they depend on each other; only `broker` with the embedded one.
   std::unique_ptr<Outside> outside;
+  std::optional<blob::ClaimedSink> sink;
   std::unique_ptr<messaging::Relay> relay;
   std::unique_ptr<messaging::Broker> broker;
+  std::optional<ClaimingSubscriber> subscriber;
 };
 
 BrokerWiring::BrokerWiring(const Settings& settings, const Parts& parts)
@@ -129,7 +150,7 @@ BrokerWiring::BrokerWiring(const Settings& settings, const Parts& parts)
 
 BrokerWiring::~BrokerWiring() = default;
 
-messaging::Subscriber& BrokerWiring::subscriber() noexcept { return *state_->broker; }
+messaging::Subscriber& BrokerWiring::subscriber() noexcept { return *state_->subscriber; }
 
 void BrokerWiring::start(const Context& ctx) {
   State& state = *state_;

@@ -1,7 +1,7 @@
 // The broker that the settings name, and what belongs to it: the relay from the outbox, the connection. For
 // order_system.cpp.
 //
-//   BrokerWiring broker(settings, {runtime, database, outbox, metrics, log});
+//   BrokerWiring broker(settings, {runtime, database, outbox, metrics, log, claims});
 //   broker.subscriber().subscribe(…);
 //   broker.start(ctx);  …  broker.stop(ctx);
 //
@@ -10,6 +10,7 @@
 
 #include <memory>
 
+#include "holdfast/blob/claim_check.hpp"
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/observe/health.hpp"
@@ -30,6 +31,7 @@ class BrokerWiring {
     messaging::Outbox& outbox;
     observe::Metrics& metrics;
     observe::Log& log;
+    blob::ClaimCheck& claims;  ///< of large payloads, on their way out and in
   };
 
   /// Throws Error(invalid_argument) for settings that mean nothing.

@@ -82,6 +82,10 @@ struct ClaimCheck::State {
   observe::Counter mismatches;
   observe::Counter deleted_blobs;
 
+  std::string folder_of(const Claim& claim) const {
+    return options.prefix + claim.sha256.substr(0, 2) + '/' + claim.sha256 + '/';
+  }
+  Claim put(const Context& ctx, const std::string& payload);
   bool claimed(const Message& message) const { return !message.header(kClaimHeader).empty(); }
   Message whole(const Context& ctx, const Message& message);
   void handle(const Context& ctx, const messaging::ExternalHandler& handler, const Message& message);
@@ -115,6 +119,17 @@ ClaimCheck::ClaimCheck(runtime::Runtime& runtime, sql::Database& database, Store
 
 ClaimCheck::~ClaimCheck() = default;
 
+/// The checksum first, so that listings are spread; then an id, so that no two messages share a blob, and a
+/// sweep can't delete what another is just about to refer to.
+Claim ClaimCheck::State::put(const Context& ctx, const std::string& payload) {
+  Claim claim{.blob = {}, .size = payload.size(), .sha256 = sha256_of(payload)};
+  claim.blob = folder_of(claim) + ids.make<ClaimId>().text();
+  put_text(ctx, store, claim.blob, payload, {.sha256 = claim.sha256, .content_type = "application/json"});
+  stored_payloads.add();
+  HOLDFAST_FAULT("claim_check.after_put");
+  return claim;
+}
+
 OutgoingMessage ClaimCheck::store(const Context& ctx, OutgoingMessage message) {
   State& state = *state_;
   if (message.payload.size() <= state.options.max_inline_bytes) return message;
@@ -123,18 +138,34 @@ OutgoingMessage ClaimCheck::store(const Context& ctx, OutgoingMessage message) {
                                           " bytes; at most " +
                                           std::to_string(state.options.max_payload_bytes) + " are taken.")
         .reason("payload_too_large");
-  Claim claim{.blob = {}, .size = message.payload.size(), .sha256 = sha256_of(message.payload)};
-  // The checksum first, so that listings are spread; then an id, so that no two messages share a blob, and a
-  // sweep can't delete what another is just about to refer to.
-  claim.blob = state.options.prefix + claim.sha256.substr(0, 2) + '/' + claim.sha256 + '/' +
-               state.ids.make<ClaimId>().text();
-  put_text(ctx, state.store, claim.blob, message.payload,
-           {.sha256 = claim.sha256, .content_type = "application/json"});
-  state.stored_payloads.add();
-  HOLDFAST_FAULT("claim_check.after_put");
-  message.payload = to_json(claim);
+  message.payload = to_json(state.put(ctx, message.payload));
   message.headers.insert_or_assign(std::string(kClaimHeader), "1");
   return message;
+}
+
+Message ClaimCheck::to_send(const Context& ctx, const Message& message) {
+  State& state = *state_;
+  if (message.payload.size() <= state.options.max_inline_bytes || state.claimed(message)) return message;
+  Claim claim{.blob = {}, .size = message.payload.size(), .sha256 = sha256_of(message.payload)};
+  for (const std::string& blob : state.database.query<std::string>(
+           ctx, "select blob_name from blob_claims where message_id = $1", message.id)) {
+    if (blob.starts_with(state.folder_of(claim)) && state.store.head(ctx, blob)) claim.blob = blob;
+  }
+  if (claim.blob.empty()) {
+    claim = state.put(ctx, message.payload);
+    state.database.transact(ctx, "claim a payload", [&](sql::Transaction& tx) {
+      tx.execute("insert into blob_claims(blob_name, message_id, created_at) values($1, $2, $3)", claim.blob,
+                 message.id, ctx.clock().wall_now());
+    });
+  }
+  Message sent = message;
+  sent.payload = to_json(claim);
+  sent.headers.insert_or_assign(std::string(kClaimHeader), "1");
+  return sent;
+}
+
+void ClaimedSink::send(const Context& ctx, const std::string& log, const Message& message) {
+  inner_.send(ctx, log, claims_.to_send(ctx, message));
 }
 
 std::string ClaimCheck::publish(const Context& ctx, sql::Transaction& tx, const OutgoingMessage& message) {
@@ -159,7 +190,8 @@ std::string ClaimCheck::publish(const Context& ctx, sql::Transaction& tx, const 
                 "A message's payload was stored too long ago; store it again before publishing.")
         .reason("claim_expired");
   std::string id = state.inner.publish(ctx, tx, message);
-  tx.execute("insert into blob_claims(blob, message_id, created_at) values($1, $2, $3)", claim.blob, id, now);
+  tx.execute("insert into blob_claims(blob_name, message_id, created_at) values($1, $2, $3)", claim.blob, id,
+             now);
   return id;
 }
 
@@ -215,6 +247,23 @@ messaging::Handler ClaimCheck::wrap(messaging::Handler handler) {
   });
 }
 
+messaging::Completion ClaimCheck::completion() {
+  State* const state = state_.get();
+  struct Held {
+    Held(State& the_state, const Context& ctx, const Message& claim)
+        : permit(the_state.fetched, ctx, "waiting to fetch a large payload"),
+          message(the_state.whole(ctx, claim)) {}
+    runtime::Permit permit;
+    Message message;
+  };
+  return {.incomplete = [state](const Message& message) { return state->claimed(message); },
+          .complete = [state](const Context& ctx, const Message& message) -> std::shared_ptr<const Message> {
+            const auto held =
+                std::make_shared<Held>(*state, ctx, message);  // a permit for as long as it is held
+            return {held, &held->message};
+          }};
+}
+
 // ---- sweeping
 
 /// Registrations whose message nobody can ask for any more: older than the retention and than the oldest
@@ -226,7 +275,8 @@ std::size_t ClaimCheck::State::forget(const Context& ctx) {
         tx.query_one<WallTime>("select occurred_at from outbox order by position limit 1").value_or(now);
     const WallTime cutoff = std::min(before(now, options.retention), before(oldest, kCommitSlack));
     return static_cast<std::size_t>(tx.execute(
-        "delete from blob_claims where (blob, message_id) in (select blob, message_id from blob_claims c "
+        "delete from blob_claims where (blob_name, message_id) in (select blob_name, message_id from "
+        "blob_claims c "
         "where created_at < $1 "
         "and not exists (select 1 from parked_messages p where p.id = c.message_id) "
         "and not exists (select 1 from dead_letters d where d.redriven_at is null and d.message_id = "
@@ -245,7 +295,7 @@ std::size_t ClaimCheck::State::delete_orphans(const Context& ctx) {
       const auto since = stored_at(one.name);
       if (!since || *since >= cutoff) continue;
       const auto claims = database.query_one<std::int64_t>(
-          ctx, "select 1 from blob_claims where blob = $1 limit 1", one.name);
+          ctx, "select 1 from blob_claims where blob_name = $1 limit 1", one.name);
       if (claims) continue;
       store.remove(ctx, one.name);
       deleted_blobs.add();

@@ -4,7 +4,8 @@
 //   ClaimCheck checked(runtime, db, store, outbox, metrics, logger);         // a Publisher itself
 //   const OutgoingMessage message = checked.store(ctx, {.topic = "reports", …, .payload = json});
 //   db.transact(ctx, [&](sql::Transaction& tx) { …; checked.publish(ctx, tx, message); });
-//   broker.subscribe({.group = "mail", .topics = {"reports"}}, checked.wrap(external(send_report)));
+//   broker.subscribe({.group = "mail", .topics = {"reports"}, .completion = checked.completion()}, handler);
+//   ClaimedSink sink(checked, jetstream);             // and for what was published whole: on its way out
 //
 // The blob is stored before the transaction, and registered in it. Rolled back, or killed in between, it is
 // an orphan; so it is when its message was trimmed, long after: sweep() deletes both.
@@ -17,6 +18,7 @@
 #include "holdfast/base/describe.hpp"
 #include "holdfast/blob/store.hpp"
 #include "holdfast/messaging/outbox.hpp"
+#include "holdfast/messaging/sink.hpp"
 #include "holdfast/messaging/subscription.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
@@ -74,6 +76,14 @@ class ClaimCheck final : public messaging::Publisher {
   /// payloads.
   messaging::Handler wrap(messaging::Handler handler);
 
+  /// The same for a handler that stays what it is: give it to SubscriptionOptions::completion. Messages
+  /// without a claim are handled in batches as ever. It must outlive the broker's run.
+  messaging::Completion completion();
+
+  /// A message of the outbox that is about to leave this database: as it is, or with its payload stored and a
+  /// Claim in its place, registered under the message's id. The same message gets the same blob again.
+  messaging::Message to_send(const Context& ctx, const messaging::Message& message);
+
   /// One round of deleting. Any number of processes may.
   SweepReport sweep(const Context& ctx);
   /// Sweeps every sweep_interval until `ctx` is cancelled. Failures are logged.
@@ -82,6 +92,22 @@ class ClaimCheck final : public messaging::Publisher {
  private:
   struct State;
   std::unique_ptr<State> state_;
+};
+
+/// Before an outside broker's Sink: payloads over max_inline_bytes stay here, so that the broker's own limit
+/// is none of the publisher's. Thread-safety: as Sink.
+class ClaimedSink final : public messaging::Sink {
+ public:
+  /// Both outlive it.
+  ClaimedSink(ClaimCheck& claims, messaging::Sink& inner) : claims_(claims), inner_(inner) {}
+
+  void send(const Context& ctx, const std::string& log, const messaging::Message& message) override;
+  std::string log_identity(const Context& ctx) override { return inner_.log_identity(ctx); }
+  std::int64_t last_position(const Context& ctx) override { return inner_.last_position(ctx); }
+
+ private:
+  ClaimCheck& claims_;
+  messaging::Sink& inner_;
 };
 
 }  // namespace holdfast::blob

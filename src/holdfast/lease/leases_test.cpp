@@ -15,6 +15,7 @@
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/sqlite/database.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 
 namespace holdfast::lease {
 namespace {
@@ -33,9 +34,9 @@ class LeaseContract : public ::testing::TestWithParam<Kind> {
   }
   void run(const std::function<void(const Context&, System&, Leases&)>& body, std::size_t loops = 2) {
     System system(loops);
-    sql::TemporaryFolder folder;
+    sql::TestDatabase engine;
     system.run([&](const Context& ctx) {
-      database = sql::sqlite::open_file(system.runtime, {.path = (folder.path() / "leases.db").string()});
+      database = engine.open(system.runtime);
       database->transact(ctx, "schema", [](sql::Transaction& tx) {
         for (const sql::Migration& step : migrations()) tx.execute_script(step.up_sql);
       });

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -45,6 +46,15 @@ enum class StartFrom : std::uint8_t { beginning, now };
 /// In place of names: every topic, also those that come later.
 inline constexpr std::string_view kEveryTopic = "*";
 
+/// For messages that carry less than they mean: a claim in place of a payload (blob/claim_check.hpp).
+struct Completion {
+  /// A function of the message alone; short. Such a message is handled by itself, not in a batch.
+  std::function<bool(const Message&)> incomplete = {};
+  /// Right before the handler, outside of any transaction; may wait, until handler_timeout. What it returns
+  /// is handed to the handler and then let go. What it throws is a failed attempt.
+  std::function<std::shared_ptr<const Message>(const Context&, const Message&)> complete = {};
+};
+
 struct SubscriptionOptions {
   std::string group;                ///< unique; letters, digits, '.', '_', '-'. Renaming it starts anew
   std::vector<std::string> topics;  ///< exact names, at least one; or kEveryTopic alone
@@ -67,6 +77,7 @@ struct SubscriptionOptions {
   /// nor counted, no transaction, no inbox row. A function of the message alone, for it is asked on any
   /// worker and again after a restart; short, and must neither wait nor throw.
   std::function<bool(const Message&)> wanted = {};
+  Completion completion = {};
 };
 
 class Subscriber {

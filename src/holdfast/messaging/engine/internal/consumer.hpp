@@ -148,6 +148,11 @@ class Consumer {
   RecordSettings record_settings() const noexcept;
   Context handler_context(const Context& ctx, const Bucket& bucket, const Message& message) const;
   void observe_start(const Message& message) const;
+  bool incomplete(const Message& message) const {
+    return options_.completion.incomplete && options_.completion.incomplete(message);
+  }
+  std::shared_ptr<const Message> whole(const Context& ctx, const Bucket& bucket,
+                                       const Message& message) const;
 
   WorkerState& worker_;
   const SubscriptionOptions options_;

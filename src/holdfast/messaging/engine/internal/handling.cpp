@@ -169,6 +169,9 @@ std::vector<Item> Consumer::take_items(const Context& ctx, Bucket& bucket, std::
   }
   if (bucket.parked_rows >= static_cast<std::int64_t>(options_.max_parked_per_bucket)) return items;
   while (!bucket.queue.empty() && items.size() < most) {
+    const bool alone = incomplete(bucket.queue.front());
+    if (alone && !items.empty()) break;
+    if (alone) most = 1;
     items.push_back({.message = std::move(bucket.queue.front())});
     bucket.queue.pop_front();
   }
@@ -207,6 +210,13 @@ bool Consumer::count_attempt(const Context& ctx, Bucket& bucket, Item& item) {
   return !one_too_many;
 }
 
+/// What the handler is given: the message itself, or the whole of it. Throws what completing it throws.
+std::shared_ptr<const Message> Consumer::whole(const Context& ctx, const Bucket& bucket,
+                                               const Message& message) const {
+  if (!incomplete(message)) return {std::shared_ptr<void>(), &message};  // not owned: it outlives the handler
+  return options_.completion.complete(handler_context(ctx, bucket, message), message);
+}
+
 void Consumer::put_back(Bucket& bucket, std::vector<Item>&& items, const std::vector<Result>& results) {
   for (std::size_t i = items.size(); i-- > 0;) {
     if (!items[i].parked && results[i].outcome == Outcome::untouched)
@@ -225,6 +235,16 @@ void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::ve
   const Lease lease = lease_of(bucket);
   const WallTime now = worker_.wall_now();
   for (const Item& item : items) observe_start(item.message);
+  std::shared_ptr<const Message> completed;  // of one that came alone
+  Result incomplete_still;
+  if (incomplete(items.front().message)) {
+    try {
+      completed = whole(ctx, bucket, items.front().message);
+    } catch (const std::exception& error) {
+      if (bucket.cancellation.token().cancelled()) throw;  // told to stop, which is no failure
+      incomplete_still = {.outcome = Outcome::failed, .error = shortened(error.what())};
+    }
+  }
   const auto handle_one = [&](sql::Transaction& tx, const Message& message, Result& result) {
     try {
       tx.savepoint([&] {
@@ -257,7 +277,11 @@ void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::ve
               doing.results[i].outcome = Outcome::behind;
               continue;
             }
-            handle_one(tx, message, doing.results[i]);
+            if (incomplete_still.outcome == Outcome::failed) {
+              doing.results[i] = incomplete_still;
+            } else {
+              handle_one(tx, completed ? *completed : message, doing.results[i]);
+            }
             if (doing.results[i].outcome == Outcome::failed) waiting.add(message.key);
           }
           HOLDFAST_FAULT("messaging.after_handlers");
@@ -366,7 +390,7 @@ std::vector<Result> Consumer::run_outside(const Context& ctx, Bucket& bucket, st
     }
     observe_start(message);
     try {
-      handle(handler_context(ctx, bucket, message), message);
+      handle(handler_context(ctx, bucket, message), *whole(ctx, bucket, message));
       results[i].outcome = Outcome::handled;
       HOLDFAST_FAULT("messaging.after_external_handler");
     } catch (const std::exception& error) {
