@@ -142,6 +142,13 @@ std::vector<Migrator::Applied> Migrator::history(const Context& ctx) const {
 void Migrator::require_trusted(const std::vector<Applied>& applied) const {
   auto known = migrations_.begin();
   for (const Applied& step : applied) {
+    if (step.version == kUnfinishedTransfer) {
+      refuse(
+          "transfer_unfinished",
+          "Data is being moved into this database, and not all of it is there: run `holdfast migrate data` "
+          "again until it is done.");
+    }
+    if (known == migrations_.end() && step.name.starts_with(kExpands)) continue;
     if (known == migrations_.end() || step.version < known->version) {
       refuse("database_newer", "The database has migration " + label(step.version, step.name) +
                                    ", which this binary does not know. Run a newer one.");
@@ -167,18 +174,27 @@ std::vector<MigrationStatus> Migrator::status(const Context& ctx) const {
         i < applied.size() ? std::optional(applied[i].applied_at) : std::nullopt;
     steps.push_back({migrations_[i].version, migrations_[i].name, at});
   }
+  for (std::size_t i = migrations_.size(); i < applied.size(); ++i) {
+    steps.push_back({applied[i].version, applied[i].name, applied[i].applied_at});
+  }
   return steps;
 }
 
 std::vector<Migration> Migrator::plan_up(const Context& ctx) const {
   const std::vector<Applied> applied = history(ctx);
   require_trusted(applied);
-  return {migrations_.begin() + static_cast<std::ptrdiff_t>(applied.size()), migrations_.end()};
+  const std::size_t there = std::min(applied.size(), migrations_.size());
+  return {migrations_.begin() + static_cast<std::ptrdiff_t>(there), migrations_.end()};
 }
 
 std::vector<Migration> Migrator::plan_down(const Context& ctx, std::size_t steps) const {
   const std::vector<Applied> applied = history(ctx);
   require_trusted(applied);
+  if (applied.size() > migrations_.size()) {
+    const Applied& latest = applied.back();
+    refuse("database_newer", "The latest step is " + label(latest.version, latest.name) +
+                                 ", which this binary does not know. Undo it with the newer one.");
+  }
   std::vector<Migration> plan;
   for (std::size_t i = applied.size(); i > 0 && plan.size() < steps; --i) {
     const Migration& migration = migrations_[i - 1];
@@ -207,7 +223,7 @@ std::optional<Migration> Migrator::apply_next(const Context& ctx) const {
       tx.execute(kCreateHistory);
       const std::vector<Applied> applied = history(tx);  // again: another process may have gone ahead
       require_trusted(applied);
-      if (applied.size() == migrations_.size()) return;
+      if (applied.size() >= migrations_.size()) return;
       next = migrations_[applied.size()];
       tx.execute_script(next->up_sql);
       tx.execute(

@@ -6,13 +6,15 @@
 //   for (const auto& step : migrator.status(ctx)) …
 //
 // History is not rewritten: a step edited after it was applied, one missing in the middle, and a
-// database newer than the binary are refused, naming the step. Any number of processes may run up() at
-// once: one of them does it while the others wait.
+// database newer than the binary are refused, naming the step; but newer steps that only add
+// (kExpands) are worked with, so that a release runs on while the next one is rolled out. Any number of
+// processes may run up() at once: one of them does it while the others wait.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "holdfast/sql/database.hpp"
@@ -30,6 +32,18 @@ struct Migration {
   std::string postgres_down_sql = {};
 };
 
+/// What the name of a step begins with that only adds what an older release does not notice: tables, indices,
+/// columns with a default or without `not null`. An older binary goes on, and starts, on such a database.
+/// more_than_adds() checks it.
+inline constexpr std::string_view kExpands = "expand: ";
+
+/// Why the script does more than add, as a sentence; empty: it only adds.
+std::string more_than_adds(std::string_view up_sql);
+
+/// A step of this version in a database's history is no step: data is being moved there (transfer.hpp), and
+/// it must not be used before all of it is.
+inline constexpr std::int64_t kUnfinishedTransfer = INT64_MAX;
+
 /// SHA-256 of its up_sql, 64 hex digits: what tells an edited step. A Migrator's steps have the up_sql of
 /// its database.
 std::string checksum_of(const Migration& migration);
@@ -45,7 +59,8 @@ class Migrator {
   /// Throws Error(internal) where two migrations have one version, or one is not above 0.
   Migrator(Database& database, std::vector<Migration> migrations);
 
-  /// What is known, applied or not. Throws as up() does for a history that can't be trusted.
+  /// What is known, applied or not, then what only the database knows. Throws as up() does for a history that
+  /// can't be trusted.
   std::vector<MigrationStatus> status(const Context& ctx) const;
 
   /// What up() would apply, in order; changes nothing (a dry run).
@@ -66,7 +81,7 @@ class Migrator {
   struct Applied;
   static std::vector<Applied> history(Queries& queries);
   std::vector<Applied> history(const Context& ctx) const;
-  /// Throws unless `applied` is a beginning of what is known.
+  /// Throws unless `applied` is a beginning of what is known, or all of it and steps that only add.
   void require_trusted(const std::vector<Applied>& applied) const;
   /// Applies the first that is missing; nothing when none is.
   std::optional<Migration> apply_next(const Context& ctx) const;

@@ -137,6 +137,44 @@ TEST_F(MigrationsTest, HistoryIsNotRewritten) {
   });
 }
 
+TEST_F(MigrationsTest, AnOlderBinaryGoesOnWhereNewerStepsOnlyAdd) {
+  run([](const Context& ctx, Database& db) {
+    const Migration expands{6, "expand: notes", "alter table products add column note text", ""};
+    Migrator(db, {kProducts, kStock, kSeed, expands}).up(ctx);
+    const Migrator older(db, {kProducts, kStock, kSeed});
+    EXPECT_THAT(older.up(ctx), ::testing::IsEmpty());
+    EXPECT_THAT(older.plan_up(ctx), ::testing::IsEmpty());
+    EXPECT_EQ(older.status(ctx).size(), 4U);
+    EXPECT_EQ(older.status(ctx).back().name, "expand: notes");
+    EXPECT_EQ(refusal([&] { older.down(ctx, 1); }).reason(), "database_newer");
+    EXPECT_EQ(refusal([&] {
+                Migrator(db, {kProducts, kStock}).up(ctx);
+              }).reason(),
+              "database_newer")
+        << "the seed is no step that only adds";
+  });
+}
+
+TEST(OnlyAdds, TellsWhatAnOlderReleaseWouldNotice) {
+  for (const char* adds :
+       {"create table t(a integer not null); create unique index i on t(a); alter table t drop column a",
+        "alter table orders add column note text", "create index i on orders (a, b)", "drop index i",
+        "alter table orders add column n integer not null default 0; -- drop table orders\n",
+        "insert into t(a) values('drop; table')",
+        "create sequence s; create or replace function f() returns bigint language plpgsql as $$ begin "
+        "delete from t; return 1; end $$;"}) {
+    EXPECT_EQ(more_than_adds(adds), "") << adds;
+  }
+  for (const char* more :
+       {"drop table orders", "alter table orders drop column note", "alter table orders rename to o",
+        "ALTER TABLE orders RENAME COLUMN a TO b", "alter table orders alter column a type text",
+        "alter table orders add column n integer not null", "create unique index i on orders(a)",
+        "update orders set a = 1", "delete from orders", "create table t(a integer); drop table orders",
+        "create trigger x before update on orders begin select 1; end"}) {
+    EXPECT_NE(more_than_adds(more), "") << more;
+  }
+}
+
 TEST_F(MigrationsTest, TwoMigrationsOfOneVersionAreADefect) {
   run([](const Context&, Database& db) {
     EXPECT_EQ(refusal([&] { Migrator(db, {kProducts, {1, "again", "", ""}}); }).code(), ErrorCode::internal);
