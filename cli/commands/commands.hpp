@@ -11,6 +11,7 @@ void add_drill(CLI::App& app, Invocation& invocation);
 void add_import(CLI::App& app, Invocation& invocation);
 void add_keys(CLI::App& app, Invocation& invocation);
 void add_migrate(CLI::App& app, Invocation& invocation);
+void add_migrate_data(CLI::App& migrate, Invocation& invocation);
 void add_outbox(CLI::App& app, Invocation& invocation);
 void add_replay(CLI::App& app, Invocation& invocation);
 void add_sagas(CLI::App& app, Invocation& invocation);

@@ -1,4 +1,4 @@
-// `holdfast migrate up|down|status`.
+// `holdfast migrate up|down|status`; `migrate data` is in migrate_data.cpp.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -106,7 +106,7 @@ CLI::App* add_step(CLI::App& migrate, Invocation& invocation, const char* name, 
 }  // namespace
 
 void add_migrate(CLI::App& app, Invocation& invocation) {
-  CLI::App* migrate = app.add_subcommand("migrate", "The schema of the database");
+  CLI::App* migrate = app.add_subcommand("migrate", "The schema of the database, and its move to another");
   migrate->footer("Examples:\n  holdfast migrate status\n  holdfast migrate up --dry-run");
   migrate->require_subcommand(1);
   auto dry_run = std::make_shared<bool>(false);
@@ -135,6 +135,7 @@ void add_migrate(CLI::App& app, Invocation& invocation) {
       add_step(*migrate, invocation, "status", "List the steps, applied or not",
                "Examples:\n  holdfast migrate status\n  holdfast migrate status --output json");
   status->callback([&invocation] { invocation.run = [&invocation] { return run_status(invocation); }; });
+  add_migrate_data(*migrate, invocation);
 }
 
 }  // namespace holdfast::cli

@@ -17,6 +17,9 @@ namespace holdfast::messaging {
 /// This room's versions are kFirstMigration … kFirstMigration + 99.
 inline constexpr std::int64_t kFirstMigration = 100;
 
+/// On PostgreSQL, what gives outbox.position its numbers.
+inline constexpr const char* kPositionSequence = "outbox_positions";
+
 std::vector<sql::Migration> migrations();
 
 }  // namespace holdfast::messaging

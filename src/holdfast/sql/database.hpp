@@ -84,6 +84,14 @@ class Queries {
     run(sql, bound, &sink);
   }
 
+  /// The same with parameters whose number is known only now.
+  template <class Row, class Receive>
+  void for_each_with(std::string_view sql, std::span<const Value> params, Receive&& receive) {
+    const std::vector<Param> bound(params.begin(), params.end());
+    ReadingSink<Row, std::remove_reference_t<Receive>> sink(receive);
+    run(sql, bound, &sink);
+  }
+
   Queries(const Queries&) = delete;
   Queries& operator=(const Queries&) = delete;
 
@@ -109,6 +117,12 @@ class Transaction : public Queries {
   template <class... Params>
   std::int64_t execute(std::string_view sql, const Params&... params) {
     const std::array<Param, sizeof...(Params)> bound{Param(params)...};
+    return run(sql, bound, nullptr);
+  }
+
+  /// The same with parameters whose number is known only now: rows by the dozen.
+  std::int64_t execute_with(std::string_view sql, std::span<const Value> params) {
+    const std::vector<Param> bound(params.begin(), params.end());
     return run(sql, bound, nullptr);
   }
 
