@@ -1,12 +1,13 @@
 # The steps of ./test. Sourced by it, after scripts/common.sh.
 
-TEST_PACKAGES=(libgtest-dev libgmock-dev curl openssl sqlite3 redis-server nats-server rabbitmq-server
-  postgresql-15)
+TEST_PACKAGES=(libgtest-dev libgmock-dev curl openssl sqlite3)
+SERVER_PACKAGES=(redis-server nats-server rabbitmq-server postgresql-15)
 CHECK_PACKAGES=(clang-16 libclang-rt-16-dev clang-format)
 
 filter='*'
 only_filter=no
 quick=no
+embedded=no
 all_drills=no
 crash_rounds=20
 full=no
@@ -15,7 +16,7 @@ passed=0
 failed=0
 skipped=0
 
-usage() { sed -n '2,7s/^# //p' ./test; }
+usage() { sed -n '2,8s/^# //p' ./test; }
 
 parse_arguments() {
   while [ $# -gt 0 ]; do
@@ -24,6 +25,7 @@ parse_arguments() {
       --crash-rounds) crash_rounds=${2:?--crash-rounds needs a number}; shift 2 ;;
       --fuzz-seconds) fuzz_seconds=${2:?--fuzz-seconds needs a number}; shift 2 ;;
       --quick) quick=yes; shift ;;
+      --embedded) embedded=yes; quick=yes; export HOLDFAST_EMBEDDED_ONLY=1; shift ;;
       --full) full=yes; crash_rounds=50; export HOLDFAST_FULL=1; shift ;;
       --drills) all_drills=yes; shift ;;
       -h | --help) usage; exit 0 ;;
@@ -189,8 +191,11 @@ run_drills() {
 main() {
   parse_arguments "$@"
   local started=$SECONDS
-  ensure_no_cluster_is_made || exit 1
   ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
+  if [ "$embedded" = no ]; then
+    ensure_no_cluster_is_made || exit 1
+    ensure_packages "${SERVER_PACKAGES[@]}" || exit 1
+  fi
   say "build"
   build_everything || { echo "The build failed."; echo "0 passed, 1 failed"; exit 1; }
 
@@ -201,7 +206,7 @@ main() {
     build/drills/drills_tests; do
     [ -x "$binary" ] && run_gtest "$binary"
   done
-  [ "$only_filter" = yes ] || postgres_tests
+  [ "$only_filter" = yes ] || [ "$embedded" = yes ] || postgres_tests
   say "end to end"
   for binary in build/tests/*_tests; do
     [ -x "$binary" ] && HOLDFAST_CRASH_ROUNDS=$crash_rounds run_gtest "$binary"
@@ -217,7 +222,10 @@ main() {
       step "formatting" check_format
       fault_point_tests || failed=$((failed + 1))
       sanitized_tests address && fuzzing
-      [ "$full" = no ] || sanitized_tests thread
+      if [ "$full" = yes ]; then
+        step "the release before on this schema" scripts/check_previous_release.sh
+        sanitized_tests thread
+      fi
     fi
   fi
   printf '\n%d s\n' $((SECONDS - started))

@@ -1,24 +1,25 @@
 #include "support/fleet_broker.hpp"
 
 #include "holdfast/messaging/testing/nats_server.hpp"
+#include "holdfast/redis/testing/server.hpp"
 
 namespace holdfast::drills {
 
 namespace {
 
-/// For servers of tests as they all are: kill_hard(), start().
-template <class Server>
-FleetBroker broker_of(std::shared_ptr<Server> server, std::map<std::string, std::string> environment) {
-  return {.environment = std::move(environment),
+FleetBroker nats() {
+  const auto server = std::make_shared<messaging::NatsServer>();
+  return {.environment = {{"HOLDFAST_BROKER_KIND", "nats"}, {"HOLDFAST_BROKER_NATS_SERVERS", server->url()}},
           .kill = [server] { server->kill_hard(); },
-          .start = [server] { server->start(); },
-          .server = server};
+          .start = [server] { server->start(); }};
 }
 
-FleetBroker nats() {
-  auto server = std::make_shared<messaging::NatsServer>();
-  return broker_of(server,
-                   {{"HOLDFAST_BROKER_KIND", "nats"}, {"HOLDFAST_BROKER_NATS_SERVERS", server->url()}});
+FleetBroker redis_streams() {
+  const auto server = std::make_shared<redis::testing::RedisServer>(
+      std::vector<std::string>{"--appendonly", "yes", "--appendfsync", "always"});
+  return {.environment = {{"HOLDFAST_BROKER_KIND", "redis"}, {"HOLDFAST_BROKER_REDIS_URL", server->url()}},
+          .kill = [server] { server->kill(); },
+          .start = [server] { server->start(); }};
 }
 
 bool always() { return true; }
@@ -31,6 +32,8 @@ const std::vector<FleetBrokerKind>& fleet_brokers() {
        [] {
          return FleetBroker{.environment = {{"HOLDFAST_BROKER_KIND", "embedded"}}};
        }},
+      {"redis", [] { return !redis::testing::RedisServer::unwanted(); }, "redis-server is not wanted",
+       &redis_streams},
       {"nats", &messaging::NatsServer::installed, messaging::NatsServer::kMissing, &nats},
   };
   return all;

@@ -6,7 +6,6 @@
 
 #include <functional>
 #include <map>
-#include <memory>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -16,8 +15,7 @@ namespace holdfast::drills {
 struct FleetBroker {
   std::map<std::string, std::string> environment;  ///< of each server and worker
   std::function<void()> kill;                      ///< -9; empty: there is no server to kill
-  std::function<void()> start;                     ///< returns when it takes connections
-  std::shared_ptr<void> server = nullptr;          ///< owned; gone with it
+  std::function<void()> start;                     ///< returns when it takes connections; both own it
 };
 
 struct FleetBrokerKind {

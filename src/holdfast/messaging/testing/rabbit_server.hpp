@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -35,7 +36,10 @@ class RabbitServer {
   static constexpr const char* kBinary = "/usr/lib/rabbitmq/bin/rabbitmq-server";
   static constexpr const char* kEpmd = "/usr/bin/epmd";
 
-  static bool installed() { return std::filesystem::exists(kBinary); }
+  /// False too where no engines are wanted.
+  static bool installed() {
+    return std::getenv("HOLDFAST_EMBEDDED_ONLY") == nullptr && std::filesystem::exists(kBinary);
+  }
 
   /// One for all tests of this process, started at the first use.
   static RabbitServer& shared() {
