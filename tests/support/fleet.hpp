@@ -26,7 +26,7 @@ struct FleetOptions {
   FleetBroker broker;
   std::size_t servers = 3;
   std::size_t workers = 3;
-  std::string lease = "1s";  ///< of messages and sagas
+  std::string lease = "5s";  ///< of messages and sagas; shorter ones are lost where processors are scarce
   std::map<std::string, std::string> environment = {};
 };
 
