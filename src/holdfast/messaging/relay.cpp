@@ -36,21 +36,19 @@ void prepare(sql::Transaction& tx, const std::string& identity, std::int64_t las
                     "): the log is another database's, or the database was restored. Choose another stream.")
         .reason("foreign_log");
   }
-  for (int bucket = 0; bucket < kBuckets; ++bucket) {
-    const auto others = tx.query_value<std::optional<std::int64_t>>(
-        "select min(position) from outbox_leases where bucket = $1 and group_name <> $2", bucket,
-        kRelayGroup);
-    const bool made = tx.execute(
-                          "insert into outbox_leases(group_name, bucket, owner, fence, position, cursor) "
-                          "values($1, $2, null, 0, $3, $4) on conflict(group_name, bucket) do nothing",
-                          kRelayGroup, bucket, others.value_or(0), identity) == 1;
-    if (made) continue;
-    tx.execute(
-        "update outbox_leases set position = case when position < $3 then position else $3 end, "
-        "owner = null, fence = fence + 1, cursor = $4 "
-        "where group_name = $1 and bucket = $2 and cursor <> $4",
-        kRelayGroup, bucket, others.value_or(0), identity);
-  }
+  // One statement for all buckets: a lease each, and where the log is another than it was, from the place
+  // that the slowest other group is at.
+  tx.execute(
+      "with recursive buckets(bucket) as "
+      "(select 0 union all select bucket + 1 from buckets where bucket + 1 < $2) "
+      "insert into outbox_leases(group_name, bucket, owner, fence, position, cursor) "
+      "select $1, b.bucket, null, 0, coalesce((select min(l.position) from outbox_leases l "
+      "where l.bucket = b.bucket and l.group_name <> $1), 0), $3 from buckets b where true "
+      "on conflict(group_name, bucket) do update set owner = null, fence = outbox_leases.fence + 1, "
+      "cursor = excluded.cursor, position = case when outbox_leases.position < excluded.position "
+      "then outbox_leases.position else excluded.position end "
+      "where outbox_leases.cursor <> excluded.cursor",
+      kRelayGroup, kBuckets, identity);
 }
 
 }  // namespace
