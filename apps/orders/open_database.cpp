@@ -51,6 +51,7 @@ sql::postgres::Options postgres_options(const DatabaseSettings& settings, std::s
                                                                      : sql::postgres::Writers::side_by_side;
   options.lanes = chosen.lanes;
   options.max_queue = settings.max_queue;
+  options.max_interleaved = settings.max_group;
   options.max_group = std::min<std::size_t>(settings.max_group, options.max_group);
   return options;
 }

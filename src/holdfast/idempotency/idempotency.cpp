@@ -76,8 +76,14 @@ struct Idempotency::State {
                                   "Requests refused because their key was still being worked on.")),
         swept(metrics.counter("holdfast_idempotency_swept_total", "Expired answers deleted.")) {}
 
-  http::Response handle(const char* name, const Context& ctx, http::Request& request, const Prepare& prepare);
-  http::Response once(const char* name, const Context& ctx, const http::Request& request,
+  /// Of a handler: how its transactions are called, and what they rely on.
+  struct Transactions {
+    const char* name;
+    sql::Isolation isolation;
+  };
+  http::Response handle(Transactions transactions, const Context& ctx, http::Request& request,
+                        const Prepare& prepare);
+  http::Response once(Transactions transactions, const Context& ctx, const http::Request& request,
                       const Effect& effect, const Scope& scope);
   http::Response run_effect(const Context& ctx, sql::Transaction& tx, const http::Request& request,
                             const Effect& effect) const;
@@ -88,14 +94,15 @@ struct Idempotency::State {
   observe::Counter stored, replays, mismatches, conflicts, swept;
 };
 
-http::Response Idempotency::State::handle(const char* name, const Context& ctx, http::Request& request,
-                                          const Prepare& prepare) {
+http::Response Idempotency::State::handle(Transactions transactions, const Context& ctx,
+                                          http::Request& request, const Prepare& prepare) {
   const http::Idempotency wanted =
       request.route == nullptr ? http::Idempotency::required : request.route->info.idempotency;
   const auto key = wanted == http::Idempotency::none ? std::nullopt : key_of(request, wanted);
   if (!key) {
     const Effect effect = prepare(ctx, request);
-    return database.transact(ctx, name, [&](sql::Transaction& tx) { return effect(ctx, tx); });
+    return database.transact(ctx, transactions.name, transactions.isolation,
+                             [&](sql::Transaction& tx) { return effect(ctx, tx); });
   }
   const Scope scope = scope_of(ctx.principal(), request, *key);
   InFlight::Visit visit(in_flight, scope);
@@ -108,11 +115,12 @@ http::Response Idempotency::State::handle(const char* name, const Context& ctx, 
       refuse_in_use();
     }
   }
-  return once(name, ctx, request, prepare(ctx, request), scope);
+  return once(transactions, ctx, request, prepare(ctx, request), scope);
 }
 
-http::Response Idempotency::State::once(const char* name, const Context& ctx, const http::Request& request,
-                                        const Effect& effect, const Scope& scope) {
+http::Response Idempotency::State::once(Transactions transactions, const Context& ctx,
+                                        const http::Request& request, const Effect& effect,
+                                        const Scope& scope) {
   const Sha256Digest fingerprint = fingerprint_of(request);
   struct Outcome {
     bool replayed = false;
@@ -121,18 +129,21 @@ http::Response Idempotency::State::once(const char* name, const Context& ctx, co
   };
   Outcome outcome;
   try {
-    outcome = database.transact(ctx, name, [&](sql::Transaction& tx) -> Outcome {
-      const WallTime now = ctx.clock().wall_now();
-      if (auto record = find_record(tx, scope, now)) {
-        if (record->fingerprint != fingerprint) return {.mismatch = true};
-        return {.replayed = true, .response = std::move(record->response)};
-      }
-      Outcome done{.response = run_effect(ctx, tx, request, effect)};
-      HOLDFAST_FAULT("idempotency.after_effect");
-      const auto kept = std::chrono::ceil<std::chrono::microseconds>(options.retention);
-      insert_record(tx, scope, fingerprint, done.response, options.stored_headers, now, now + kept);
-      return done;
-    });
+    // At read_committed, two requests of one key from different processes: the record's unique key lets one
+    // in.
+    outcome = database.transact(
+        ctx, transactions.name, transactions.isolation, [&](sql::Transaction& tx) -> Outcome {
+          const WallTime now = ctx.clock().wall_now();
+          if (auto record = find_record(tx, scope, now)) {
+            if (record->fingerprint != fingerprint) return {.mismatch = true};
+            return {.replayed = true, .response = std::move(record->response)};
+          }
+          Outcome done{.response = run_effect(ctx, tx, request, effect)};
+          HOLDFAST_FAULT("idempotency.after_effect");
+          const auto kept = std::chrono::ceil<std::chrono::microseconds>(options.retention);
+          insert_record(tx, scope, fingerprint, done.response, options.stored_headers, now, now + kept);
+          return done;
+        });
   } catch (NotStored& answer) {
     return std::move(answer.response);
   }
@@ -175,9 +186,9 @@ Idempotency::Idempotency(sql::Database& database, observe::Metrics& metrics, Opt
 
 Idempotency::~Idempotency() = default;
 
-http::Handler Idempotency::transactional(const char* name, Prepare prepare) {
-  return [this, name, prepare = std::move(prepare)](const Context& ctx, http::Request& request) {
-    return state_->handle(name, ctx, request, prepare);
+http::Handler Idempotency::transactional(const char* name, Prepare prepare, sql::Isolation isolation) {
+  return [this, name, isolation, prepare = std::move(prepare)](const Context& ctx, http::Request& request) {
+    return state_->handle({name, isolation}, ctx, request, prepare);
   };
 }
 

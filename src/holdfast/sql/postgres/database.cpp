@@ -46,9 +46,10 @@ class PostgresDatabase final : public Database {
   }
 
   // By name, so that slow work holds up its own kind only, and one kind's hot rows stay on one lane.
-  void run_transaction(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) override {
+  void run_transaction(const Context& ctx, const char* name, Isolation isolation,
+                       FunctionRef<void(Transaction&)> body) override {
     const std::size_t lane = lanes_.size() == 1 ? 0 : std::hash<std::string_view>{}(name) % lanes_.size();
-    lanes_[lane]->run(ctx, name, body);
+    lanes_[lane]->run(ctx, name, isolation, body);
   }
 
   static void begin_reading(const Context& ctx) {

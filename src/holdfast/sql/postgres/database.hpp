@@ -64,8 +64,9 @@ struct Options {
   Writers writers = Writers::one_at_a_time;
   std::size_t lanes = 1;  ///< writing connections; bodies are assigned by their name. More than one only
                           ///< with side_by_side
-  std::size_t max_queue = 8192;  ///< transactions waiting for a lane; more are refused with unavailable
-  std::size_t max_group = 64;    ///< transactions a commit; PostgreSQL keeps 64 savepoints cheaply
+  std::size_t max_queue = 8192;       ///< transactions waiting for a lane; more are refused with unavailable
+  std::size_t max_group = 64;         ///< transactions a commit; PostgreSQL keeps 64 savepoints cheaply
+  std::size_t max_interleaved = 256;  ///< the same of Isolation::read_committed, which need no savepoints
   Duration max_group_time = std::chrono::milliseconds(50);  ///< after which a group takes no further body
   std::size_t max_attempts = 8;                             ///< runs of a group that loses against others
 

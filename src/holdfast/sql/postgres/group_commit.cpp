@@ -16,11 +16,19 @@ constexpr std::size_t kCarefulGroups = 32;
 // Names remembered of bodies that go on after a failed statement; they are literals, so few.
 constexpr std::size_t kMaxNames = 256;
 
+// A single body gains nothing from a fiber of its own.
+constexpr std::size_t kFewestInterleaved = 2;
+
+// How often a group is run interleaved, each time without those found to need a run of their own.
+constexpr std::size_t kMaxInterleavings = 3;
+
 // When the queue is full.
 constexpr auto kRetryWhenFull = std::chrono::milliseconds(250);
 
-// The pause before a group that lost is run again: up to this, doubled each time.
-constexpr auto kFirstPause = std::chrono::milliseconds(2);
+// The pause before a group that lost is run again: up to this, or to what the attempt took, doubled each
+// time.
+constexpr Duration kFirstPause = std::chrono::milliseconds(2);
+constexpr Duration kLongestPause = std::chrono::milliseconds(250);
 
 // "holdfast" in ASCII: every process's groups take turns at it.
 constexpr const char* kBeginInTurn = "begin; select pg_advisory_xact_lock(7525352680829580148)";
@@ -84,19 +92,22 @@ void GroupCommit::take_group() {
   group_.clear();
   dropped_.clear();
   const std::lock_guard lock(mutex_);
-  while (first_ != nullptr && group_.size() < options_.max_group) {
+  while (first_ != nullptr) {
     Pending& pending = *first_;
+    const bool serial = pending.isolation == Isolation::serial;
+    if (group_.size() >= (serial ? options_.max_group : options_.max_interleaved)) break;
     unlink(pending);
     pending.stage = Pending::Stage::taken;
     group_.push_back(&pending);
   }
 }
 
-// A group that takes long leaves the rest to the next one. Those stay `taken`, as the lane alone ends
-// their wait from here on.
+// A group that takes long, or is too large, leaves the rest to the next one. Those stay `taken`, as the lane
+// alone ends their wait from here on.
 void GroupCommit::put_back_from(std::size_t first) {
   const std::lock_guard lock(mutex_);
   while (group_.size() > first) {
+    group_.back()->apart = false;
     push_front(*group_.back());
     group_.pop_back();
   }
@@ -104,9 +115,10 @@ void GroupCommit::put_back_from(std::size_t first) {
 
 // --- The callers -------------------------------------------------------------------------------------
 
-void GroupCommit::run(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) {
+void GroupCommit::run(const Context& ctx, const char* name, Isolation isolation,
+                      FunctionRef<void(Transaction&)> body) {
   ctx.check(name);
-  Pending pending{.ctx = ctx, .name = name, .body = body};
+  Pending pending{.ctx = ctx, .name = name, .isolation = isolation, .body = body};
   const bool on_fiber = runtime::on_fiber();
   if (on_fiber || runtime::NoWaitScope::current() != nullptr) {
     pending.waker = runtime::prepare_wait(name);  // refuses, naming both, inside another body
@@ -176,6 +188,7 @@ void GroupCommit::write_until_closed() {
       work_.wait_past(ctx, seen, "transactions to commit");
     }
   }
+  interleaved_.reset();
   transaction_.reset();
   connection_.reset();
   ended_.open();
@@ -207,6 +220,7 @@ void GroupCommit::write_group() {
 
 void GroupCommit::connect() {
   if (connection_ != nullptr && !connection_->broken()) return;
+  interleaved_.reset();
   transaction_.reset();
   connection_.reset();
   reconnect_.require_due();
@@ -218,6 +232,7 @@ void GroupCommit::connect() {
     throw;
   }
   transaction_.emplace(*connection_);
+  interleaved_.emplace(*connection_);
 }
 
 // A connection that was lost while it was idle is replaced once, unseen.
@@ -252,6 +267,7 @@ void GroupCommit::run_group() {
   bool careful = group_.size() > 1 && careful_groups_ > 0;
   if (careful) --careful_groups_;
   for (std::size_t tried = 1;; ++tried) {
+    const Instant began = runtime_.clock().now();
     try {
       return attempt(careful);
     } catch (const DatabaseError& failure) {
@@ -259,7 +275,7 @@ void GroupCommit::run_group() {
     }
     counters_.group_reruns.add();
     roll_back();
-    pause_before(tried);
+    pause_before(tried, runtime_.clock().now() - began);
     drop_expired();
     if (group_.empty()) return;
     begin();
@@ -267,20 +283,20 @@ void GroupCommit::run_group() {
 }
 
 void GroupCommit::attempt(bool& careful) {
-  const auto run_carefully = [&] {
-    careful = true;
-    careful_groups_ = kCarefulGroups;
-    counters_.group_reruns.add();
-    roll_back();
-    begin();
-    static_cast<void>(run_bodies(true));
-    commit();
-  };
-  if (run_bodies(careful) == Bodies::run_again_carefully) {
-    if (group_.size() > 1 || goes_on_.contains(group_.front()->name)) return run_carefully();
-    roll_back();  // its failure is known, and there is nobody else
-    counters_.rolled_back.add();
-    return;
+  std::size_t again = 0;
+  for (Bodies how = run_bodies(careful); how != Bodies::done; how = run_bodies(careful)) {
+    if (how == Bodies::run_again_carefully) {
+      if (group_.size() == 1 && !runs_differently(group_.front()->name)) {
+        roll_back();  // its failure is known, and there is nobody else
+        counters_.rolled_back.add();
+        return;
+      }
+      careful = true;
+      careful_groups_ = kCarefulGroups;
+    } else if (++again >= kMaxInterleavings) {
+      set_all_apart();
+    }
+    run_again();
   }
   try {
     commit();
@@ -288,24 +304,88 @@ void GroupCommit::attempt(bool& careful) {
     // A deferred constraint of one of them.
     const bool of_a_body = failure.kind() == FailureKind::foreign_key ||
                            failure.kind() == FailureKind::unique || failure.kind() == FailureKind::check;
-    if (careful || !of_a_body || group_.size() == 1) throw;
-    run_carefully();
+    const bool alone = group_.size() == 1 || (careful && interleavable_first() < kFewestInterleaved);
+    if (alone || !of_a_body) throw;
+    careful = true;
+    set_all_apart();
+    run_again();
+    static_cast<void>(run_bodies(careful));
+    commit();
   }
+}
+
+void GroupCommit::run_again() {
+  counters_.group_reruns.add();
+  roll_back();
+  // A savepoint each: more of them are slow to look up.
+  const std::size_t alone = group_.size() - interleavable_first();
+  if (alone > options_.max_group) put_back_from(group_.size() - (alone - options_.max_group));
+  begin();
 }
 
 GroupCommit::Bodies GroupCommit::run_bodies(bool careful) {
   const Instant began = runtime_.clock().now();
-  for (std::size_t i = 0; i < group_.size(); ++i) {
-    const bool well = run_body(*group_[i], careful);
+  std::size_t first = interleavable_first();
+  if (first < kFewestInterleaved) {
+    first = 0;
+  } else if (!run_interleaved(first)) {
+    return Bodies::run_again;
+  }
+  for (std::size_t i = first; i < group_.size(); ++i) {
+    const bool own_savepoint = careful || group_[i]->apart;
+    const bool well = run_body(*group_[i], own_savepoint);
     if (connection_->broken()) throw lost("running a transaction", "the connection was lost");
     if (transaction_->lost_race()) {
       throw DatabaseError(FailureKind::serialization, "It lost against a concurrent change; try again.",
                           group_[i]->name);
     }
-    if (!well && !careful) return Bodies::run_again_carefully;
+    if (!well && !own_savepoint) return Bodies::run_again_carefully;
     if (runtime_.clock().now() - began > options_.max_group_time) put_back_from(i + 1);
   }
   return Bodies::done;
+}
+
+// How many may be interleaved; they come first.
+std::size_t GroupCommit::interleavable_first() {
+  const auto others = std::stable_partition(group_.begin(), group_.end(), [](const Pending* pending) {
+    return pending->isolation == Isolation::read_committed && !pending->apart;
+  });
+  return static_cast<std::size_t>(others - group_.begin());
+}
+
+void GroupCommit::set_all_apart() noexcept {
+  for (Pending* pending : group_) pending->apart = true;
+}
+
+// False where some have to be run by themselves, hence all again. Which one's statement failed is not always
+// known, so none of them is tried together again.
+bool GroupCommit::run_interleaved(std::size_t count) {
+  std::vector<Interleaved::Guest> guests;
+  guests.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    guests.push_back({.name = group_[i]->name, .body = group_[i]->body});
+  try {
+    interleaved_->run(group_context(), guests, *transaction_);
+  } catch (const DatabaseError& failure) {
+    if (connection_->broken() || failure.kind() == FailureKind::serialization ||
+        failure.kind() == FailureKind::deadlock) {
+      throw;
+    }
+    for (std::size_t i = 0; i < count; ++i) group_[i]->apart = true;
+    return false;
+  }
+  bool all = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    group_[i]->failure = std::move(guests[i].failure);
+    group_[i]->apart = guests[i].apart;
+    all = all && !guests[i].apart;
+  }
+  return all;
+}
+
+// Whether it is known how a body of this name has to be run, which may be another way than it was.
+bool GroupCommit::runs_differently(const char* name) const {
+  return goes_on_.contains(name) || rolls_back_.contains(name);
 }
 
 // False where it failed; its failure is kept.
@@ -318,14 +398,20 @@ bool GroupCommit::run_body(Pending& pending, bool careful) {
   try {
     for (;;) {
       const bool each_statement = goes_on_.contains(pending.name);
-      const OpenTransaction::Mode mode{.own_savepoint = careful, .each_statement = each_statement};
-      if (transaction_->run_body(pending.ctx, pending.name, pending.body, mode)) return true;
-      if (connection_->broken() || each_statement) {
+      const bool savepoints = careful || each_statement || rolls_back_.contains(pending.name);
+      const OpenTransaction::Mode mode{
+          .own_savepoint = careful, .savepoints = savepoints, .each_statement = each_statement};
+      const OpenTransaction::Ending ending =
+          transaction_->run_body(pending.ctx, pending.name, pending.body, mode);
+      if (ending == OpenTransaction::Ending::well) return true;
+      const bool went_on = ending == OpenTransaction::Ending::went_on;
+      if (connection_->broken() || (went_on ? each_statement : savepoints)) {
         throw DatabaseError(FailureKind::other, "A statement failed.",
                             std::string("the transaction was lost in '") + pending.name + "'");
       }
-      if (goes_on_.size() >= kMaxNames) goes_on_.clear();
-      goes_on_.insert(pending.name);
+      auto& names = went_on ? goes_on_ : rolls_back_;
+      if (names.size() >= kMaxNames) names.clear();
+      names.insert(pending.name);
       if (!careful) return false;
     }
   } catch (...) {
@@ -340,8 +426,10 @@ bool GroupCommit::worth_another(const DatabaseError& failure) {
   return failure.kind() == FailureKind::unavailable && connection_ != nullptr && connection_->broken();
 }
 
-void GroupCommit::pause_before(std::size_t attempt) {
-  const Duration most = kFirstPause * (1 << std::min<std::size_t>(attempt, 6));
+// In proportion to the attempt: on a machine that is slow, short pauses would bring the same ones together.
+void GroupCommit::pause_before(std::size_t attempt, Duration took) {
+  const Duration most =
+      std::min(kLongestPause, std::max(kFirstPause, took) * (1 << std::min<std::size_t>(attempt, 6)));
   const auto nanoseconds = runtime_.random().below(static_cast<std::uint64_t>(most.count()));
   runtime::sleep_for(runtime_.context(), Duration(static_cast<std::int64_t>(nanoseconds)));
 }
@@ -427,6 +515,7 @@ void GroupCommit::roll_back() noexcept {
   try {
     connection_->run_script(runtime_.context(), "rollback");
   } catch (...) {
+    interleaved_.reset();
     transaction_.reset();
     connection_.reset();
   }

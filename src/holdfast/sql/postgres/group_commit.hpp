@@ -25,6 +25,7 @@
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/runtime/waker.hpp"
 #include "holdfast/sql/postgres/connection.hpp"
+#include "holdfast/sql/postgres/interleaved.hpp"
 #include "holdfast/sql/postgres/open_transaction.hpp"
 #include "holdfast/sql/postgres/reconnect.hpp"
 
@@ -41,14 +42,16 @@ class GroupCommit {
   GroupCommit& operator=(const GroupCommit&) = delete;
 
   /// Runs `body` in a transaction and returns once it is durable; see Database::transact().
-  void run(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body);
+  void run(const Context& ctx, const char* name, Isolation isolation, FunctionRef<void(Transaction&)> body);
 
  private:
   /// One caller, on its own stack. Guarded by mutex_ but for what its group's run sets.
   struct Pending {
     const Context& ctx;
     const char* name;
+    Isolation isolation;
     FunctionRef<void(Transaction&)> body;
+    bool apart = false;      // not to be interleaved: it has to be undone by itself
     runtime::Waker waker{};  // none: a plain thread waits
     enum class Stage : std::uint8_t { queued, taken, done } stage = Stage::queued;
     std::exception_ptr failure{};
@@ -56,7 +59,7 @@ class GroupCommit {
     Pending* next = nullptr;
   };
   using Group = std::vector<Pending*>;
-  enum class Bodies : std::uint8_t { done, run_again_carefully };
+  enum class Bodies : std::uint8_t { done, run_again, run_again_carefully };
 
   void push(Pending& pending) noexcept;
   void push_front(Pending& pending) noexcept;
@@ -74,12 +77,17 @@ class GroupCommit {
   void run_group();
   void attempt(bool& careful);
   Bodies run_bodies(bool careful);
+  bool run_interleaved(std::size_t count);
+  std::size_t interleavable_first();
+  void set_all_apart() noexcept;
+  void run_again();
+  bool runs_differently(const char* name) const;
   bool run_body(Pending& pending, bool careful);
   void put_back_from(std::size_t first);
   void commit();
   void count_commit(Duration took);
   bool worth_another(const DatabaseError& failure);
-  void pause_before(std::size_t attempt);
+  void pause_before(std::size_t attempt, Duration took);
   std::string commit_script();
   Context group_context() const;
   void fail_all(const std::exception_ptr& failure) noexcept;
@@ -105,11 +113,13 @@ class GroupCommit {
   // The lane's own.
   std::unique_ptr<Connection> connection_;
   std::optional<OpenTransaction> transaction_;
+  std::optional<Interleaved> interleaved_;
   Group group_;    // taken, in order
   Group dropped_;  // of it, those not run
   std::vector<runtime::Waker> wakers_;
-  std::size_t careful_groups_ = 0;              // how many more run with savepoints from the start
-  std::set<std::string, std::less<>> goes_on_;  // names of bodies that go on after a failed statement
+  std::size_t careful_groups_ = 0;                 // how many more run with savepoints from the start
+  std::set<std::string, std::less<>> goes_on_;     // names of bodies that go on after a failed statement
+  std::set<std::string, std::less<>> rolls_back_;  // and of those that roll back a savepoint
   bool notification_owed_ = false;
   Instant notified_at_{};
 };

@@ -5,22 +5,24 @@
 
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/sync.hpp"
+#include "holdfast/sql/postgres/many_rows.hpp"
 #include "holdfast/sql/postgres/statement_text.hpp"
 
 namespace holdfast::sql::postgres {
 
-bool OpenTransaction::run_body(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body,
-                               Mode mode) {
+OpenTransaction::Ending OpenTransaction::run_body(const Context& ctx, const char* name,
+                                                  FunctionRef<void(Transaction&)> body, Mode mode) {
   ctx_ = &ctx;
   mode_ = mode;
-  gone_on_ = false;
+  gone_on_ = rolled_back_ = false;
   const runtime::NoWaitScope no_waiting(name);
   try {
     run_and_release(name, body, mode);
   } catch (...) {
-    if (!gone_on_) throw;
+    if (!gone_on_ && !rolled_back_) throw;
   }
-  return !gone_on_;
+  if (gone_on_) return Ending::went_on;
+  return rolled_back_ ? Ending::rolled_back : Ending::well;
 }
 
 void OpenTransaction::run_and_release(const char* name, FunctionRef<void(Transaction&)> body, Mode mode) {
@@ -29,7 +31,7 @@ void OpenTransaction::run_and_release(const char* name, FunctionRef<void(Transac
     require_usable();  // a failure that it caught: the commit would roll back
     return;
   }
-  begin_savepoint();
+  make_savepoint();
   try {
     body(*this);
     require_usable();
@@ -44,8 +46,8 @@ void OpenTransaction::run_and_release(const char* name, FunctionRef<void(Transac
 }
 
 void OpenTransaction::require_usable() {
-  if (!connection_.aborted() && !gone_on_) return;
-  gone_on_ = true;
+  if (!connection_.aborted() && !gone_on_ && !rolled_back_) return;
+  gone_on_ = !rolled_back_;
   throw GoneOn();
 }
 
@@ -90,6 +92,7 @@ void OpenTransaction::execute_script(std::string_view sql) {
                         "a transaction is begun and ended by transact(), in: " + std::string(sql));
   }
   guarded([&] { return connection_.run_script(*ctx_, to_postgres_schema(sql)); });
+  ++changed_;
 }
 
 void OpenTransaction::after_commit(runtime::Signal& signal) {
@@ -99,18 +102,27 @@ void OpenTransaction::after_commit(runtime::Signal& signal) {
 void OpenTransaction::on_commit(std::function<void()> callback) { callbacks_.push_back(std::move(callback)); }
 
 std::int64_t OpenTransaction::run(std::string_view sql, std::span<const Param> params, RowSink* sink) {
-  return guarded([&] { return connection_.run(*ctx_, sql, params, sink, Connection::Rows::gathered); });
+  const std::int64_t changed =
+      guarded([&] { return connection_.run(*ctx_, sql, params, sink, Connection::Rows::gathered); });
+  changed_ += may_change(sql, changed);
+  return changed;
+}
+
+void OpenTransaction::make_savepoint() {
+  require_usable();
+  connection_.run_script(*ctx_, "savepoint body");
+  savepoints_.push_back({changed_, signals_.size(), callbacks_.size()});
 }
 
 void OpenTransaction::begin_savepoint() {
+  if (mode_.savepoints) return make_savepoint();
   require_usable();
-  connection_.run_script(*ctx_, "savepoint body");
-  savepoints_.push_back({signals_.size(), callbacks_.size()});
+  savepoints_.push_back({changed_, signals_.size(), callbacks_.size()});
 }
 
 void OpenTransaction::release_savepoint() {
   require_usable();
-  connection_.run_script(*ctx_, "release body");
+  if (mode_.savepoints) connection_.run_script(*ctx_, "release body");
   savepoints_.pop_back();
 }
 
@@ -121,6 +133,10 @@ void OpenTransaction::roll_back_savepoint() noexcept {
   signals_.resize(mark.signals);
   callbacks_.resize(mark.callbacks);
   if (connection_.broken()) return;
+  if (!mode_.savepoints) {
+    rolled_back_ = rolled_back_ || changed_ > mark.changed || connection_.aborted();
+    return;
+  }
   try {
     connection_.run_script(ctx_->detached(), "rollback to body; release body");
   } catch (...) {

@@ -2,10 +2,12 @@
 // to have done after the commit.
 //
 // PostgreSQL gives up a transaction at its first failing statement. A body that catches such a failure and
-// goes on is found out here: it is run again with a savepoint before each of its statements.
+// goes on is found out here: it is run again with a savepoint before each of its statements. A savepoint
+// that a body asks for is made only in a body known to roll one back after it has changed something.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -20,11 +22,16 @@ class OpenTransaction final : public Transaction {
 
   struct Mode {
     bool own_savepoint = false;   ///< a failure undoes this body alone
+    bool savepoints = false;      ///< those that it asks for are made
     bool each_statement = false;  ///< a failing statement is undone alone
   };
-  /// Runs `body` where nothing but its own statements may wait. Rethrows what it throws. False where it
-  /// went on after a failed statement, and must be run again with `each_statement`.
-  bool run_body(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body, Mode mode);
+  enum class Ending : std::uint8_t {
+    well,
+    went_on,      ///< after a failed statement: all must be undone, and it be run with `each_statement`
+    rolled_back,  ///< a savepoint that was not made: the same with `savepoints`
+  };
+  /// Runs `body` where nothing but its own statements may wait. Rethrows what it throws.
+  Ending run_body(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body, Mode mode);
 
   /// Whether a statement since begin() lost against another transaction, so that all must be run again.
   bool lost_race() const noexcept { return lost_race_; }
@@ -46,12 +53,14 @@ class OpenTransaction final : public Transaction {
   void release_savepoint() override;
   void roll_back_savepoint() noexcept override;
 
+  void make_savepoint();
   void require_usable();
   template <class Statement>
   auto guarded(const Statement& statement);
   void run_and_release(const char* name, FunctionRef<void(Transaction&)> body, Mode mode);
 
   struct Mark {
+    std::int64_t changed;
     std::size_t signals;
     std::size_t callbacks;
   };
@@ -59,6 +68,8 @@ class OpenTransaction final : public Transaction {
   const Context* ctx_ = nullptr;  // of the body that runs
   Mode mode_;
   bool gone_on_ = false;
+  bool rolled_back_ = false;  // a savepoint that was not made
+  std::int64_t changed_ = 0;  // rows, by all statements
   bool lost_race_ = false;
   std::vector<runtime::Signal*> signals_;  // each once
   std::vector<std::function<void()>> callbacks_;

@@ -15,5 +15,9 @@ inline constexpr unsigned int kOid = 26;
 inline constexpr unsigned int kFloat4 = 700;
 inline constexpr unsigned int kFloat8 = 701;
 inline constexpr unsigned int kNumeric = 1700;
+inline constexpr unsigned int kByteaArray = 1001;
+inline constexpr unsigned int kTextArray = 1009;
+inline constexpr unsigned int kInt8Array = 1016;
+inline constexpr unsigned int kFloat8Array = 1022;
 
 }  // namespace holdfast::sql::postgres

@@ -33,7 +33,8 @@ class FileDatabase final : public Database {
     options.offload ? readers_.read_offloaded(ctx, body) : readers_.read(ctx, body);
   }
 
-  void run_transaction(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) override {
+  void run_transaction(const Context& ctx, const char* name, Isolation,
+                       FunctionRef<void(Transaction&)> body) override {  // all are serial
     writer_.run(ctx, name, body);
   }
 

@@ -41,7 +41,8 @@ class MemoryDatabase final : public Database {
     read_in_snapshot(connection_, ctx, body);
   }
 
-  void run_transaction(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) override {
+  void run_transaction(const Context& ctx, const char* name, Isolation,
+                       FunctionRef<void(Transaction&)> body) override {  // all are serial
     begin(ctx, name);
     const std::lock_guard lock(mutex_);
     connection_.frame(Connection::Frame::begin_immediate);

@@ -1,0 +1,72 @@
+// Interleaved: runs the bodies of a group side by side on one connection, in its open transaction. Each has
+// a fiber; when all of them wait for an answer, their statements are sent together and take one round trip:
+// equal inserts become one of many rows, a row that several ask for is read once. So a group costs as many
+// round trips as its longest body has statements, not as many as it has statements.
+//
+// Only for bodies of Isolation::read_committed: between two statements of one come those of others. There
+// are no savepoints. A body that throws before it has changed anything is refused alone; one that has must
+// be undone, hence is set apart: the caller rolls back all, and runs the others again without it.
+//
+// Thread-safety: one loop, one run() at a time.
+#pragma once
+
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "holdfast/runtime/context.hpp"
+#include "holdfast/runtime/waker.hpp"
+#include "holdfast/sql/database.hpp"
+#include "holdfast/sql/postgres/connection.hpp"
+
+namespace holdfast::sql::postgres {
+
+class Interleaved {
+ public:
+  /// A body and how it ended.
+  struct Guest {
+    const char* name;
+    FunctionRef<void(Transaction&)> body;
+    std::exception_ptr failure{};  ///< what it threw; nothing of it is there
+    bool apart = false;            ///< it has to be undone, or needs what there is not here; run it by itself
+  };
+
+  explicit Interleaved(Connection& connection) noexcept : connection_(connection) {}
+
+  /// Runs all of them; what they want done after the commit goes to `joint`, in their order. Throws what a
+  /// statement failed with: the transaction is aborted, and none of them counts.
+  void run(const Context& ctx, std::span<Guest> guests, Transaction& joint);
+
+ private:
+  class Seat;
+  struct Form {  // of a statement, by its text
+    std::string sql;
+    bool reads_only = false;
+    std::optional<std::string> many_rows;
+    std::vector<Seat*> asking;  // in this round, of an insert
+  };
+  struct Round;
+
+  void wait_for_all();
+  void sits_down(Seat& seat) noexcept;
+  void leaves() noexcept;
+  void answer(const Context& ctx);
+  void plan_inserts(Round& round, Form& form);
+  Form& form_of(std::string_view sql);
+
+  Connection& connection_;
+  std::unordered_map<std::string_view, std::unique_ptr<Form>> forms_;
+  std::vector<Seat*> asking_;  // who waits for an answer
+  std::size_t running_ = 0;    // who doesn't
+  runtime::Waker all_wait_;
+  bool over_ = false;  // the transaction is lost
+};
+
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,345 @@
+// Bodies of Isolation::read_committed that run side by side: what each may rely on, and that a refused one
+// is refused alone.
+#include "holdfast/sql/postgres/interleaved.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "holdfast/runtime/fiber.hpp"
+#include "holdfast/runtime/runtime.hpp"
+#include "holdfast/runtime/sync.hpp"
+#include "holdfast/sql/postgres/database.hpp"
+#include "holdfast/sql/testing/postgres_server.hpp"
+
+namespace holdfast::sql::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::Lt;
+
+constexpr int kMany = 48;
+
+class InterleavedTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (PostgresServer::not_wanted()) GTEST_SKIP() << PostgresServer::kNotWanted;
+  }
+
+  void run(const std::function<void(const Context&, Database&)>& test) {
+    runtime::Runtime runtime({.loops = 2}, clock_, random_);
+    runtime.run([&](const Context& ctx) {
+      const auto db =
+          open(runtime, PostgresServer::shared().options(PostgresServer::shared().create_database()));
+      db->transact(ctx, "schema", [](Transaction& tx) {
+        tx.execute_script(
+            "create table stock(sku text primary key, quantity integer not null check (quantity >= 0));"
+            "create table sales(number integer primary key, sku text not null, buyer integer not null unique,"
+            "  note text, weight real, photo blob)");
+        tx.execute("insert into stock(sku, quantity) values('MUG', 30), ('CUP', 1000)");
+      });
+      test(ctx, *db);
+    });
+  }
+
+  /// Runs `body(tx, n)` for n below `count` in one group, whose first is a body that waits for the others.
+  template <class Body>
+  static std::vector<std::string> together(const Context& ctx, Database& db, int count, const Body& body) {
+    std::vector<std::string> failures(static_cast<std::size_t>(count));
+    runtime::FiberGroup fibers(ctx);
+    std::atomic<bool> held = false;
+    fibers.spawn("holder", [&](const Context& own) {
+      db.transact(own, "hold the lane", [&](Transaction& tx) {
+        held = true;
+        tx.query_value<std::string>("select cast(pg_sleep(0.05) as text)");
+      });
+    });
+    while (!held) runtime::sleep_for(ctx, 1ms);
+    for (int n = 0; n < count; ++n) {
+      fibers.spawn("caller", [&, n](const Context& own) {
+        try {
+          db.transact(own, "buy", Isolation::read_committed, [&](Transaction& tx) { body(tx, n); });
+        } catch (const Error& error) {
+          failures[static_cast<std::size_t>(n)] = std::string(error.reason());
+        }
+      });
+    }
+    fibers.wait();
+    return failures;
+  }
+
+  static bool take(Transaction& tx, std::string_view sku) {
+    return tx.execute("update stock set quantity = quantity - 1 where sku = $1 and quantity >= 1", sku) == 1;
+  }
+  static void sell(Transaction& tx, std::string_view sku, int buyer) {
+    tx.execute("insert into sales(sku, buyer) values($1, $2)", sku, buyer);
+  }
+  [[noreturn]] static void refuse(const char* reason) {
+    throw Error(ErrorCode::conflict, "It was refused.").reason(reason);
+  }
+  static std::int64_t sold(const Context& ctx, Database& db) {
+    return db.query_value(ctx, "select count(*) from sales");
+  }
+  static std::int64_t left(const Context& ctx, Database& db, std::string_view sku) {
+    return db.query_value(ctx, "select quantity from stock where sku = $1", sku);
+  }
+
+  SystemClock clock_;
+  SystemRandom random_;
+};
+
+TEST_F(InterleavedTest, OneHotRowIsNeverOversoldAndWhoComesTooLateIsRefusedAlone) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      EXPECT_EQ(tx.query_one<std::string>("select sku from stock where sku = $1", "MUG"), "MUG");
+      if (!take(tx, "MUG")) refuse("sold_out");
+      sell(tx, "MUG", n);
+    });
+    EXPECT_EQ(std::count(failures.begin(), failures.end(), "sold_out"), kMany - 30);
+    EXPECT_EQ(std::count(failures.begin(), failures.end(), ""), 30);
+    EXPECT_EQ(left(ctx, db, "MUG"), 0);
+    EXPECT_EQ(sold(ctx, db), 30);
+    const Statistics statistics = db.statistics();
+    EXPECT_EQ(statistics.group_reruns, 0U);  // who has changed nothing has nothing to undo
+    EXPECT_THAT(statistics.groups, Lt(8U));
+    EXPECT_EQ(statistics.rolled_back, static_cast<std::uint64_t>(kMany - 30));
+  });
+}
+
+TEST_F(InterleavedTest, WhoThrowsAfterItHasWrittenIsUndoneAlone) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      take(tx, "CUP");
+      sell(tx, "CUP", n);
+      if (n % 8 == 3) refuse("changed_mind");
+    });
+    for (int n = 0; n < kMany; ++n)
+      EXPECT_EQ(failures[static_cast<std::size_t>(n)], n % 8 == 3 ? "changed_mind" : "") << n;
+    EXPECT_EQ(sold(ctx, db), kMany - 6);
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - (kMany - 6));
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where buyer % 8 = 3"), 0);
+    EXPECT_EQ(db.statistics().group_reruns, 1U);  // once without them
+  });
+}
+
+TEST_F(InterleavedTest, ASavepointIsRolledBackAlone) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      try {
+        tx.savepoint([&] {
+          if (n % 8 != 5) take(tx, "CUP");
+          if (n % 8 >= 4) refuse("not_this_one");  // of which 5 has changed nothing
+        });
+      } catch (const Error&) {
+        sell(tx, "refused", n);
+        return;
+      }
+      sell(tx, "CUP", n);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - kMany / 2);
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where sku = 'refused'"), kMany / 2);
+    EXPECT_EQ(sold(ctx, db), kMany);
+  });
+}
+
+TEST_F(InterleavedTest, AStatementThatFailsFailsItsBodyAlone) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      take(tx, "CUP");
+      sell(tx, "CUP", n == 7 ? 8 : n);  // 7 and 8 are the same buyer: one of them is too many
+    });
+    EXPECT_EQ(std::count(failures.begin(), failures.end(), ""), kMany - 1);
+    EXPECT_NE(failures[7].empty(), failures[8].empty());
+    EXPECT_EQ(sold(ctx, db), kMany - 1);
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - (kMany - 1));
+  });
+}
+
+TEST_F(InterleavedTest, ABodyMayGoOnAfterAStatementThatFailed) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      try {
+        sell(tx, "CUP", n / 2);
+      } catch (const DatabaseError& error) {
+        EXPECT_EQ(error.kind(), FailureKind::unique);
+        sell(tx, "second", 1000 + n);
+      }
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where sku = 'second'"), kMany / 2);
+    EXPECT_EQ(sold(ctx, db), kMany);
+  });
+}
+
+TEST_F(InterleavedTest, RowsInsertedTogetherAreThoseGiven) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      const std::vector<std::byte> photo(static_cast<std::size_t>(n), std::byte{0xAB});
+      tx.execute("insert into sales(sku, buyer, note, weight, photo) values($2, $1, $2, $3, $4)", n,
+                 n % 5 == 0 ? "" : "sku " + std::to_string(n),
+                 n % 3 == 0 ? std::nullopt : std::optional(n / 4.0),
+                 n % 2 == 0 ? std::nullopt : std::optional(photo));
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    using Row = std::tuple<int, std::string, std::string, std::optional<double>,
+                           std::optional<std::vector<std::byte>>>;
+    const auto rows = db.query<Row>(ctx, "select buyer, sku, note, weight, photo from sales order by buyer");
+    ASSERT_EQ(rows.size(), static_cast<std::size_t>(kMany));
+    for (int n = 0; n < kMany; ++n) {
+      const auto& [buyer, sku, note, weight, photo] = rows[static_cast<std::size_t>(n)];
+      EXPECT_EQ(buyer, n);
+      EXPECT_EQ(sku, n % 5 == 0 ? "" : "sku " + std::to_string(n));
+      EXPECT_EQ(note, sku);
+      EXPECT_EQ(weight, n % 3 == 0 ? std::nullopt : std::optional(n / 4.0));
+      EXPECT_EQ(photo.has_value(), n % 2 == 1);
+      if (photo) {
+        EXPECT_EQ(*photo, std::vector<std::byte>(static_cast<std::size_t>(n), std::byte{0xAB}));
+      }
+    }
+  });
+}
+
+// All of a column null, and of no known type: those are inserted one by one.
+TEST_F(InterleavedTest, NothingAtAllIsInsertedToo) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, 8, [](Transaction& tx, int n) {
+      tx.execute("insert into sales(sku, buyer, note) values($1, $2, $3)", "CUP", n, nullptr);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where note is null"), 8);
+  });
+}
+
+TEST_F(InterleavedTest, ABodySeesWhatItHasWrittenAndMayAskWithinAnAnswer) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      sell(tx, "CUP", n);
+      int seen = 0;
+      tx.for_each<int>(
+          "select buyer from sales where buyer = $1 order by buyer",
+          [&](int buyer) {
+            EXPECT_EQ(buyer, n);
+            EXPECT_EQ(tx.query_value("select count(*) from sales where buyer = $1", n), 1);
+            ++seen;
+          },
+          n);
+      EXPECT_EQ(seen, 1);
+      EXPECT_EQ(
+          tx.query_value<int>("insert into sales(sku, buyer) values('x', $1) returning buyer", 1000 + n),
+          1000 + n);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(sold(ctx, db), 2 * kMany);
+  });
+}
+
+TEST_F(InterleavedTest, AScriptRunsByItself) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, 8, [](Transaction& tx, int n) {
+      sell(tx, "CUP", n);
+      if (n == 3) tx.execute_script("create table made(n integer)");
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(sold(ctx, db), 8);
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from made"), 0);
+  });
+}
+
+TEST_F(InterleavedTest, OnlyWhoCommitsIsToldOfTheCommitAndOnce) {
+  run([](const Context& ctx, Database& db) {
+    std::atomic<int> told = 0;
+    std::atomic<int> told_of_savepoint = 0;
+    runtime::Signal changed;
+    const std::uint64_t before = changed.version();
+    together(ctx, db, kMany, [&](Transaction& tx, int n) {
+      sell(tx, "CUP", n);
+      tx.on_commit([&] { ++told; });
+      tx.after_commit(changed);
+      try {
+        tx.savepoint([&] {
+          tx.on_commit([&] { ++told_of_savepoint; });
+          if (n % 2 == 0) refuse("back");
+        });
+      } catch (const Error&) {
+      }
+      if (n % 4 == 1) refuse("no");
+    });
+    EXPECT_EQ(told, kMany * 3 / 4);
+    EXPECT_EQ(told_of_savepoint, kMany / 4);
+    EXPECT_NE(changed.version(), before);
+  });
+}
+
+// A serial body reads, then writes what it has computed: nobody's statement may come in between.
+TEST_F(InterleavedTest, SerialBodiesHaveNobodyBetweenTheirStatements) {
+  run([](const Context& ctx, Database& db) {
+    runtime::FiberGroup fibers(ctx);
+    for (int n = 0; n < kMany; ++n) {
+      fibers.spawn("serial", [&](const Context& own) {
+        db.transact(own, "recount", [](Transaction& tx) {
+          const auto quantity = tx.query_value("select quantity from stock where sku = 'CUP'");
+          tx.execute("update stock set quantity = $1 where sku = 'CUP'", quantity - 1);
+        });
+      });
+      fibers.spawn("guarded", [&](const Context& own) {
+        db.transact(own, "buy", Isolation::read_committed, [](Transaction& tx) { take(tx, "CUP"); });
+      });
+    }
+    fibers.wait();
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - 2 * kMany);
+  });
+}
+
+TEST_F(InterleavedTest, AWaitForAnythingElseIsRefused) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, 4, [&](Transaction& tx, int n) {
+      take(tx, "CUP");
+      if (n == 2) runtime::sleep_for(ctx, 1ms);
+    });
+    EXPECT_THAT(failures, ElementsAre("", "", "internal", ""));
+    EXPECT_EQ(left(ctx, db, "CUP"), 997);
+  });
+}
+
+// The server ends the connection in the middle of a group: nothing of it has happened, it runs again.
+TEST_F(InterleavedTest, AGroupWhoseConnectionIsLostRunsAgain) {
+  run([](const Context& ctx, Database& db) {
+    std::atomic<bool> ended = false;
+    const auto failures = together(ctx, db, kMany, [&](Transaction& tx, int n) {
+      take(tx, "CUP");
+      if (n == 5 && !ended.exchange(true)) tx.execute("select pg_terminate_backend(pg_backend_pid())");
+      sell(tx, "CUP", n);
+    });
+    EXPECT_TRUE(ended);
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - kMany);
+    EXPECT_EQ(sold(ctx, db), kMany);
+  });
+}
+
+// One statement takes long: at the last of the callers' deadlines all is given up, and the lane goes on.
+TEST_F(InterleavedTest, AGroupThatIsHeldUpEndsWithItsDeadline) {
+  run([](const Context& ctx, Database& db) {
+    const auto began = ctx.now();
+    const Context soon = ctx.with_timeout(400ms);
+    const auto failures = together(soon, db, 8, [](Transaction& tx, int n) {
+      take(tx, "CUP");
+      if (n == 2) tx.execute("select pg_sleep(20)");
+    });
+    EXPECT_THAT(failures, ::testing::Each("deadline_exceeded"));
+    EXPECT_THAT(ctx.now() - began, Lt(5s));
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000);
+    db.transact(ctx, "buy", [](Transaction& tx) { take(tx, "CUP"); });
+    EXPECT_EQ(left(ctx, db, "CUP"), 999);
+  });
+}
+
+}  // namespace
+}  // namespace holdfast::sql::postgres

@@ -1,0 +1,105 @@
+#include "holdfast/sql/postgres/many_rows.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+#include <vector>
+
+#include "holdfast/sql/postgres/statement_text.hpp"
+
+namespace holdfast::sql::postgres {
+namespace {
+
+bool is_space(char c) noexcept { return std::isspace(static_cast<unsigned char>(c)) != 0; }
+bool is_digit(char c) noexcept { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+
+void skip_space(std::string_view& text) noexcept {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+}
+
+bool take(std::string_view& text, std::string_view expected) noexcept {
+  skip_space(text);
+  if (!text.starts_with(expected)) return false;
+  text.remove_prefix(expected.size());
+  return true;
+}
+
+/// "table(column, column)", which a name in quotes or a schema before it is no part of here.
+bool take_table_and_columns(std::string_view& text) noexcept {
+  const std::size_t open = text.find('(');
+  const std::size_t close = text.find(')');
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) return false;
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == ',' || is_space(c);
+  };
+  const std::string_view table = text.substr(0, open);
+  const std::string_view columns = text.substr(open + 1, close - open - 1);
+  if (!std::all_of(table.begin(), table.end(), plain) ||
+      !std::all_of(columns.begin(), columns.end(), plain)) {
+    return false;
+  }
+  text.remove_prefix(close + 1);
+  return true;
+}
+
+/// "($2, $1, …)" to its end, as "p2, p1, …"; empty where it is not that.
+std::string take_placeholders(std::string_view& text) {
+  std::string taken;
+  if (!take(text, "(")) return {};
+  for (;;) {
+    if (!take(text, "$")) return {};
+    taken += 'p';
+    std::size_t digits = 0;
+    while (!text.empty() && is_digit(text.front())) {
+      taken += text.front();
+      text.remove_prefix(1);
+      ++digits;
+    }
+    if (digits == 0) return {};
+    if (take(text, ")")) return taken;
+    if (!take(text, ",")) return {};
+    taken += ", ";
+  }
+}
+
+/// "$1, $2, …" with another mark.
+std::string numbered(char mark, std::size_t count) {
+  std::string text;
+  for (std::size_t i = 1; i <= count; ++i) {
+    if (i > 1) text += ", ";
+    text += mark;
+    text += std::to_string(i);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::optional<std::string> for_many_rows(std::string_view insert) {
+  std::string_view rest = insert;
+  if (!take(rest, "insert into ") || !take_table_and_columns(rest)) return std::nullopt;
+  const std::string_view head = insert.substr(0, insert.size() - rest.size());
+  if (!take(rest, "values")) return std::nullopt;
+  const std::string row = take_placeholders(rest);
+  skip_space(rest);
+  if (row.empty() || !rest.empty()) return std::nullopt;
+  const std::size_t count = placeholders(insert);
+  return std::string(head) + " select " + row + " from unnest(" + numbered('$', count) + ") as p(" +
+         numbered('p', count) + ")";
+}
+
+bool reads_only(std::string_view sql) noexcept {
+  skip_space(sql);
+  return sql.starts_with("select ") && sql.find('(') == std::string_view::npos &&
+         sql.find(" for ") == std::string_view::npos;
+}
+
+std::int64_t may_change(std::string_view sql, std::int64_t changed) noexcept {
+  if (changed > 0) return changed;
+  skip_space(sql);
+  for (const std::string_view plain : {"insert ", "update ", "delete "})
+    if (sql.starts_with(plain)) return 0;
+  return reads_only(sql) ? 0 : 1;
+}
+
+}  // namespace holdfast::sql::postgres
