@@ -18,8 +18,9 @@ enum class BrokerKind : std::uint8_t {
   embedded,  ///< the outbox table itself: nothing beside the database
   nats,      ///< NATS JetStream
   redis,     ///< Redis Streams
+  rabbitmq,  ///< RabbitMQ
 };
-HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats, redis)
+HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats, redis, rabbitmq)
 
 struct NatsTlsSettings {
   bool required = false;
@@ -109,9 +110,55 @@ struct RedisStreamsSettings {
 };
 HOLDFAST_DESCRIBE(RedisStreamsSettings, (url, ca_file, prefix, max_messages, max_bytes, keep, wait_replicas))
 
+struct RabbitMqTlsSettings {
+  bool required = false;
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  std::string server_name;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&RabbitMqTlsSettings::required>().doc(
+            "Whether the connection is encrypted, or there is none; then 5671 is the port that needs not be "
+            "named."),
+        field<&RabbitMqTlsSettings::ca_file>().length(0, 4096).doc("PEM; empty: the system's authorities."),
+        field<&RabbitMqTlsSettings::certificate_file>().length(0, 4096).doc(
+            "PEM, with keyFile: who we are, where the server asks for it."),
+        field<&RabbitMqTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificateFile."),
+        field<&RabbitMqTlsSettings::server_name>().length(0, 255).doc(
+            "The name its certificate must have; empty: the host of the URL."));
+  }
+};
+HOLDFAST_DESCRIBE(RabbitMqTlsSettings, (required, ca_file, certificate_file, key_file, server_name))
+
+struct RabbitMqSettings {
+  std::vector<std::string> servers = {"amqp://127.0.0.1:5672"};
+  std::string user = "guest";
+  config::Secret password{"guest"};
+  std::string vhost = "/";
+  RabbitMqTlsSettings tls;
+  std::string prefix = "holdfast";
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&RabbitMqSettings::servers>().size(1, 32).doc(
+            "URLs of the cluster's nodes (amqp://host:port), without credentials; any of them will do."),
+        field<&RabbitMqSettings::user>().length(1, 255).doc(
+            "May configure, write and read what begins with prefix."),
+        field<&RabbitMqSettings::password>().doc("Best as `file: /run/secrets/rabbitmq`."),
+        field<&RabbitMqSettings::vhost>().length(1, 255).doc("The virtual host."),
+        field<&RabbitMqSettings::prefix>().length(1, 100).doc(
+            "Names the exchange; its streams are <prefix>.<log>.<bucket>. One a database: never shared by "
+            "two."));
+  }
+};
+HOLDFAST_DESCRIBE(RabbitMqSettings, (servers, user, password, vhost, tls, prefix))
+
 struct BrokerSettings {
   BrokerKind kind = BrokerKind::embedded;
   NatsSettings nats;
+  RabbitMqSettings rabbitmq;
   RedisStreamsSettings redis;
 
   static constexpr auto rules() {
@@ -120,6 +167,6 @@ struct BrokerSettings {
         "from one start of all processes to the next."));
   }
 };
-HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats, redis))
+HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats, redis, rabbitmq))
 
 }  // namespace holdfast::orders

@@ -8,6 +8,7 @@
 #include "holdfast/base/time_text.hpp"
 #include "holdfast/messaging/embedded/broker.hpp"
 #include "holdfast/messaging/nats/jetstream.hpp"
+#include "holdfast/messaging/rabbitmq/streams.hpp"
 #include "holdfast/messaging/redis/streams.hpp"
 #include "holdfast/messaging/relay.hpp"
 #include "holdfast/redis/address.hpp"
@@ -58,6 +59,23 @@ messaging::redis_streams::Options redis_options(const RedisStreamsSettings& sett
   return options;
 }
 
+messaging::rabbitmq::Options rabbitmq_options(const RabbitMqSettings& settings,
+                                              const MessagingSettings& messaging) {
+  messaging::rabbitmq::Options options;
+  options.servers = settings.servers;
+  options.user = settings.user;
+  options.password = settings.password;
+  options.vhost = settings.vhost;
+  options.tls = {.required = settings.tls.required,
+                 .ca_file = settings.tls.ca_file,
+                 .certificate_file = settings.tls.certificate_file,
+                 .key_file = settings.tls.key_file,
+                 .server_name = settings.tls.server_name};
+  options.prefix = settings.prefix;
+  options.max_age = messaging.retention;
+  return options;
+}
+
 /// An outside broker, whichever it is.
 struct Outside {
   virtual ~Outside() = default;
@@ -93,6 +111,10 @@ std::unique_ptr<Outside> make_outside(const Settings& settings, const BrokerWiri
       return std::make_unique<Over<messaging::redis_streams::Streams>>(
           parts.runtime, &parts.database, parts.metrics, parts.log.logger("redis"),
           redis_options(broker.redis, settings.redis));
+    case BrokerKind::rabbitmq:
+      return std::make_unique<Over<messaging::rabbitmq::Streams>>(
+          parts.runtime, parts.metrics, parts.log.logger("rabbitmq"),
+          rabbitmq_options(broker.rabbitmq, settings.messaging));
   }
   return nullptr;
 }

@@ -12,6 +12,7 @@
 #include "drills/frame/shop.hpp"
 #include "drills/frame/shoppers.hpp"
 #include "holdfast/messaging/testing/nats_server.hpp"
+#include "holdfast/messaging/testing/rabbit_server.hpp"
 #include "holdfast/redis/testing/server.hpp"
 
 namespace holdfast::drills {
@@ -19,6 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using messaging::NatsServer;
+using messaging::RabbitServer;
 using redis::testing::RedisServer;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -63,6 +65,22 @@ struct RedisStreams final : OutsideBroker {
   RedisServer server{{"--appendonly", "yes"}};
 };
 
+/// It takes seconds to start: one for all, each with an exchange of its own.
+struct RabbitMq final : OutsideBroker {
+  std::map<std::string, std::string> settings() const override {
+    return {{"HOLDFAST_BROKER_KIND", "rabbitmq"},
+            {"HOLDFAST_BROKER_RABBITMQ_SERVERS", server.url()},
+            {"HOLDFAST_BROKER_RABBITMQ_PREFIX", prefix}};
+  }
+  void kill() override { server.kill_hard(); }
+  void start() override { server.start(); }
+  void freeze() override { server.freeze(); }
+  void thaw() override { server.thaw(); }
+  RabbitServer& server = RabbitServer::shared();
+  const std::string prefix =
+      "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count());
+};
+
 template <class Broker>
 std::unique_ptr<OutsideBroker> make() {
   return std::make_unique<Broker>();
@@ -78,6 +96,12 @@ const OutsideKind kRedis{.name = "redis",
                          .installed = [] { return !RedisServer::unwanted(); },
                          .missing = "HOLDFAST_EMBEDDED_ONLY=1: no redis-server",
                          .make = &make<RedisStreams>};
+
+const OutsideKind kRabbitMq{.name = "rabbitmq",
+                            .when_away = "holdfast_rabbitmq_connected 0",
+                            .installed = &RabbitServer::installed,
+                            .missing = RabbitServer::kMissing,
+                            .make = &make<RabbitMq>};
 
 bool eventually(const std::function<bool()>& holds) {
   const auto until = std::chrono::steady_clock::now() + 30s;
@@ -155,7 +179,7 @@ TEST_P(OnBroker, AndBackIsASettingToo) {
   EXPECT_THAT(shop.server().run({"outbox", "status"}).out, ::testing::Not(HasSubstr("outbox-relay")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, OnBroker, ::testing::Values(&kNats, &kRedis),
+INSTANTIATE_TEST_SUITE_P(Kinds, OnBroker, ::testing::Values(&kNats, &kRabbitMq, &kRedis),
                          [](const auto& kind) { return std::string(kind.param->name); });
 
 /// What `serve` says before it ends.
@@ -172,6 +196,20 @@ TEST(OnNats, AWrongSettingIsNamedAtTheStart) {
   NatsServer closed("authorization { user: orders, password: sesame }\njetstream { store_dir: \"store\" }");
   EXPECT_THAT(refusal({{"HOLDFAST_BROKER_KIND", "nats"}, {"HOLDFAST_BROKER_NATS_SERVERS", closed.url()}}),
               HasSubstr("check broker.nats.user and password"));
+}
+
+TEST(OnRabbitMq, AWrongSettingIsNamedAtTheStart) {
+  if (!RabbitServer::installed()) GTEST_SKIP() << RabbitServer::kMissing;
+  const RabbitServer& server = RabbitServer::shared();
+  const auto said_with = [&](const char* name, const char* value) {
+    return refusal({{"HOLDFAST_BROKER_KIND", "rabbitmq"},
+                    {"HOLDFAST_BROKER_RABBITMQ_SERVERS", server.url()},
+                    {name, value}});
+  };
+  EXPECT_THAT(said_with("HOLDFAST_BROKER_RABBITMQ_PASSWORD", "wrong"),
+              HasSubstr("check broker.rabbitmq.user and password"));
+  EXPECT_THAT(said_with("HOLDFAST_BROKER_RABBITMQ_VHOST", "nowhere"),
+              HasSubstr("check broker.rabbitmq.vhost"));
 }
 
 TEST(OnRedis, AWrongSettingIsNamedAtTheStart) {
