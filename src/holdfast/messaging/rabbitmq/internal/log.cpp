@@ -111,7 +111,12 @@ std::string Log::key(int bucket, const std::string& topic) const {
 }
 
 void Log::publish(const Context& ctx, int bucket, const std::string& topic, const Content& content) {
-  if (publisher_->publish(ctx, exchange(), key(bucket, topic), content)) return;
+  try {
+    if (publisher_->publish(ctx, exchange(), key(bucket, topic), content)) return;
+  } catch (const Error&) {
+    if (!publisher_->open()) suspect();  // another channel is needed
+    throw;
+  }
   unrouted_.add();
   suspect();
   throw Error(ErrorCode::unavailable, "A stream of RabbitMQ is gone.").reason("rabbitmq_unrouted");
@@ -236,7 +241,15 @@ bool Log::streams_are_there(const Context& ctx, const std::string& log) {
   return true;
 }
 
+void Log::open_publisher(const Context& ctx) {
+  publisher_ = publishing_.open_channel(ctx);
+  std::string frames;
+  write_confirm_select(frames, publisher_->id());
+  publisher_->call(ctx, frames, Method::confirm_select_ok);
+}
+
 void Log::check(const Context& ctx) {
+  if (!publisher_ || !publisher_->open()) open_publisher(ctx);
   for (int round = 0; round < kMostRounds; ++round) {
     if (!control_ || !control_->open() || roll_box_->gone) {
       reading_.close_channel(control_);
@@ -296,10 +309,7 @@ void Log::establish(const Context& ctx) {
   ++generation_;
   const Context bounded = ctx.with_timeout(options_.request_timeout);
   try {
-    publisher_ = publishing_.open_channel(bounded);
-    std::string frames;
-    write_confirm_select(frames, publisher_->id());
-    publisher_->call(bounded, frames, Method::confirm_select_ok);
+    publisher_.reset();
     control_.reset();
     suspected_ = false;
     check(bounded);

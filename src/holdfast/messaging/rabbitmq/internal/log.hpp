@@ -67,6 +67,7 @@ class Log {
   void establish(const Context& ctx);
   void connect_to_any(const Context& ctx);
   void disconnect(const Context& ctx) noexcept;
+  void open_publisher(const Context& ctx);
   void open_roll(const Context& ctx);
   void append(const Context& ctx, RollEntry::Kind kind, const std::string& log, std::int64_t position = 0);
   void read_roll();
