@@ -72,7 +72,10 @@ struct RabbitMq final : OutsideBroker {
             {"HOLDFAST_BROKER_RABBITMQ_SERVERS", server.url()},
             {"HOLDFAST_BROKER_RABBITMQ_PREFIX", prefix}};
   }
-  void kill() override { server.kill_hard(); }
+  void kill() override {
+    std::this_thread::sleep_for(RabbitServer::kWritesWithin);
+    server.kill_hard();
+  }
   void start() override { server.start(); }
   void freeze() override { server.freeze(); }
   void thaw() override { server.thaw(); }

@@ -58,8 +58,8 @@ TEST(RabbitFrames, AcknowledgementsAndHeartbeatsAreWhatTheDecoderTakesThemFor) {
 }
 
 TEST(RabbitFrames, WhatIsNoAmqpIsRefused) {
-  for (const std::string_view bytes : {"HTTP/1.1 400 Bad Request\r\n\r\n", "\x15\x03\x03\x00\x02\x02\x0a____",
-                                       "INFO {\"server_id\":\"x\"}\r\n"}) {
+  for (const std::string_view bytes :
+       {"HTTP/1.1 400 Bad Request\r\n\r\n", "INFO {\"server_id\":\"x\"}\r\n"}) {
     try {
       frames_of(bytes, bytes.size());
       ADD_FAILURE() << bytes;

@@ -1,8 +1,10 @@
 // The contract's BrokerKind over RabbitMQ, and a link that tests of RabbitMQ itself use.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "holdfast/messaging/rabbitmq/streams.hpp"
 #include "holdfast/messaging/testing/broker_contract.hpp"
@@ -29,15 +31,26 @@ inline rabbitmq::Options rabbit_options(const RabbitServer& server, const std::s
   return options;
 }
 
+/// When the server was last told to make something; it is given the time to write it down.
+inline std::chrono::steady_clock::time_point& rabbit_made_at() {
+  static std::chrono::steady_clock::time_point at;
+  return at;
+}
+
 inline const BrokerKind kRabbit{
     .name = "rabbitmq",
     .connect = [](const Context& ctx, runtime::Runtime& runtime, observe::Metrics& metrics,
                   const std::string& log) -> std::unique_ptr<BrokerLink> {
       auto link = std::make_unique<RabbitLink>(runtime, metrics, rabbit_options(RabbitServer::shared(), log));
       link->streams.connect(ctx);
+      rabbit_made_at() = std::chrono::steady_clock::now();
       return link;
     },
-    .kill_server = [] { RabbitServer::shared().kill_hard(); },
+    .kill_server =
+        [] {
+          std::this_thread::sleep_until(rabbit_made_at() + RabbitServer::kWritesWithin);
+          RabbitServer::shared().kill_hard();
+        },
     .start_server = [] { RabbitServer::shared().start(); },
     .lose_store = [] { RabbitServer::shared().lose_store(); },
     .installed = &RabbitServer::installed,

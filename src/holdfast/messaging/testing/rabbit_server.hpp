@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -33,6 +34,8 @@ class RabbitServer {
  public:
   static constexpr const char* kMissing =
       "rabbitmq-server is not installed: apt-get install --no-install-recommends rabbitmq-server";
+  /// Mnesia's log is written every two seconds.
+  static constexpr std::chrono::milliseconds kWritesWithin{2500};
   static constexpr const char* kBinary = "/usr/lib/rabbitmq/bin/rabbitmq-server";
   static constexpr const char* kEpmd = "/usr/bin/epmd";
 
@@ -86,6 +89,8 @@ class RabbitServer {
     }
     throw std::runtime_error("rabbitmq-server does not start:\n" + log());
   }
+  /// What it was told to make (not: messages) within kWritesWithin may be half gone: then a stream's node "is
+  /// down" until somebody deletes it.
   void kill_hard() { end(pid_); }
   /// While it is down: everything it was told is gone.
   void lose_store() {
@@ -99,11 +104,12 @@ class RabbitServer {
 
   std::string url() const { return "amqp://127.0.0.1:" + std::to_string(port_); }
   std::uint16_t port() const { return port_; }
-  /// Free for "listeners.ssl.1"; restart() with other settings then.
-  std::uint16_t tls_port() const { return tls_port_; }
+  std::uint16_t tls_port() const { return tls_port_; }  ///< free, for "listeners.ssl.1"
   const std::filesystem::path& folder() const { return folder_.path(); }
+  /// As an operator does who changes its configuration.
   void restart_with(std::string more) {
-    kill_hard();
+    ::kill(pid_, SIGTERM);
+    ::waitpid(pid_, nullptr, 0);
     more_ = std::move(more);
     start();
   }

@@ -248,12 +248,24 @@ void Connection::wait_unblocked(const Context& ctx) {
   }
 }
 
+/// With TLS 1.3 a server tells only after the handshake that it wanted a client's certificate.
+Error Connection::failure_of_socket() const {
+  const std::string& why = socket_->failure();
+  if (heard_ || !why.starts_with("TLS")) return away(heard_ ? "rabbitmq_lost" : "rabbitmq_unreachable", why);
+  return Error(
+             ErrorCode::failed_precondition,
+             "TLS with RabbitMQ at " + server_.shown() +
+                 " failed: check broker.rabbitmq.tls.caFile, certificateFile, keyFile and serverName; where "
+                 "its port has no TLS, turn broker.rabbitmq.tls.required off.")
+      .reason("rabbitmq_refused")
+      .cause(why);
+}
+
 void Connection::flush() {
   std::size_t written = 0;
   while (written < output_.size()) {
     const auto moved = socket_->write(std::string_view(output_).substr(written));
-    if (moved.state == runtime::StreamSocket::State::failed)
-      return lose(away("rabbitmq_lost", socket_->failure()));
+    if (moved.state == runtime::StreamSocket::State::failed) return lose(failure_of_socket());
     if (moved.state == runtime::StreamSocket::State::would_block) break;
     written += moved.bytes;
   }
@@ -266,16 +278,7 @@ void Connection::on_ready(bool, bool, bool) {
   if (!socket_ready_) {
     switch (socket_->advance()) {
       case runtime::StreamSocket::State::would_block: return;
-      case runtime::StreamSocket::State::failed: {
-        const std::string why = socket_->failure();
-        if (!why.starts_with("TLS")) return lose(away("rabbitmq_unreachable", why));
-        return lose(Error(ErrorCode::failed_precondition,
-                          "TLS with RabbitMQ at " + server_.shown() +
-                              " failed: check broker.rabbitmq.tls.caFile, certificateFile, keyFile and "
-                              "serverName; where its port has no TLS, turn broker.rabbitmq.tls.required off.")
-                        .reason("rabbitmq_refused")
-                        .cause(why));
-      }
+      case runtime::StreamSocket::State::failed: return lose(failure_of_socket());
       case runtime::StreamSocket::State::ready: break;
     }
     socket_ready_ = true;
@@ -292,8 +295,7 @@ void Connection::read_all() {
   for (;;) {
     const auto moved = socket_->read(buffer.data(), buffer.size());
     if (moved.state == runtime::StreamSocket::State::would_block) return;
-    if (moved.state == runtime::StreamSocket::State::failed)
-      return lose(away("rabbitmq_lost", socket_->failure()));
+    if (moved.state == runtime::StreamSocket::State::failed) return lose(failure_of_socket());
     received_at_ = loop_.clock().now();
     if (!std::exchange(heard_, true) && buffer[0] == kTlsAlert) {
       return lose(

@@ -67,6 +67,7 @@ class Connection final : private runtime::IoHandler {
   Frame next_of_handshake(const Context& ctx);
   void shake_hands(const Context& ctx);
   void log_in(const Context& ctx);
+  Error failure_of_socket() const;
   Error away(std::string_view reason, std::string why) const;
 
   runtime::Loop& loop_;

@@ -91,7 +91,8 @@ void StreamReader::pass_over(Bucket& bucket, std::int64_t next) {
 /// False where the stream does not have all that is wanted.
 bool StreamReader::collect_one(Bucket& bucket, Delivery&& delivery, std::int64_t& head, std::string& acks) {
   Consumer& consumer = *bucket.consumer;
-  if (consumer.begun && delivery.offset < bucket.next) {  // cannot be, and would be a duplicate
+  if (delivery.offset < bucket.next) {  // the one before, asked for to see that it is there
+    consumer.begun = true;
     write_ack(acks, channel_->id(), delivery.tag);
     return true;
   }
@@ -131,6 +132,13 @@ void StreamReader::collect(Bucket& bucket, std::int64_t& head, std::string& acks
     bucket.next = -1;
     return log_.abandon();
   }
+  const Duration since = log_.runtime().clock().now() - bucket.consumer->made_at;
+  if (!bucket.consumer->begun && bucket.next > 0 && since > log_.options().request_timeout) {
+    log_.logger().error("the stream ends before what the group has handled: its server has lost messages",
+                        {{"group", options_.group}, {"bucket", bucket.number}, {"offset", bucket.next}});
+    drop_consumer(bucket, "a stream that was cut");
+    return log_.abandon();
+  }
   if (mailbox->gone) {
     drop_consumer(bucket, "its stream is gone");
     log_.suspect();
@@ -162,11 +170,12 @@ void StreamReader::start_consumer(Bucket& bucket, std::string& frames) {
     for (Waiting& one : bucket.waiting) one.next = -1;
   }
   const std::string name = std::to_string(bucket.number) + "-" + std::to_string(++consumers_);
-  bucket.consumer = std::make_unique<Consumer>(
-      Consumer{.name = name, .mailbox = std::make_shared<Mailbox>(changed_), .asked_from = bucket.next});
+  bucket.consumer = std::make_unique<Consumer>(Consumer{
+      .name = name, .mailbox = std::make_shared<Mailbox>(changed_), .made_at = log_.runtime().clock().now()});
   channel_->attach(name, bucket.consumer->mailbox);
   Table from{{"x-stream-offset", std::string("first")}};
-  if (bucket.next >= 0) from.front().second = bucket.next;
+  // From an offset that the stream has not reached it would say nothing, and pass over what comes until then.
+  if (bucket.next > 0) from.front().second = bucket.next - 1;
   write_consume(frames, channel_->id(), log_.stream(bucket.number), name, from);
 }
 

@@ -1,8 +1,8 @@
 // StreamReader: one group's reader. For each bucket that is open it has a consumer on the bucket's stream,
-// from an offset on; all are on one channel, with manual acknowledgements, which on a stream say nothing but
-// that there is room for more. Offsets have no gaps; where one is missing, the server has dropped what was
-// too old. After a lost connection, channel or consumer another one goes on behind the last message that
-// came.
+// from the offset before what is next, which must be there; all are on one channel, with manual
+// acknowledgements, which on a stream say nothing but that there is room for more. Offsets have no gaps;
+// where one is missing, the server has dropped what was too old. After a lost connection, channel or consumer
+// another one goes on behind the last message that came.
 //
 // Everything happens in read(). Thread-safety: one loop.
 #pragma once
@@ -48,8 +48,8 @@ class StreamReader final : public Reader {
   struct Consumer {
     std::string name;
     std::shared_ptr<Mailbox> mailbox;  // shared with the channel, which fills it
-    std::int64_t asked_from;           // -1: from the beginning
-    bool begun = false;                // something has come
+    Instant made_at;
+    bool begun = false;  // something has come
   };
   struct Bucket {
     int number;
