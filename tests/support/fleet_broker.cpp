@@ -1,6 +1,7 @@
 #include "support/fleet_broker.hpp"
 
 #include "holdfast/messaging/testing/nats_server.hpp"
+#include "holdfast/messaging/testing/rabbit_server.hpp"
 #include "holdfast/redis/testing/server.hpp"
 
 namespace holdfast::drills {
@@ -22,6 +23,14 @@ FleetBroker redis_streams() {
           .start = [server] { server->start(); }};
 }
 
+FleetBroker rabbitmq() {
+  const auto server = std::make_shared<messaging::RabbitServer>();
+  return {.environment = {{"HOLDFAST_BROKER_KIND", "rabbitmq"},
+                          {"HOLDFAST_BROKER_RABBITMQ_SERVERS", server->url()}},
+          .kill = [server] { server->kill_hard(); },
+          .start = [server] { server->start(); }};
+}
+
 bool always() { return true; }
 
 }  // namespace
@@ -35,6 +44,7 @@ const std::vector<FleetBrokerKind>& fleet_brokers() {
       {"redis", [] { return !redis::testing::RedisServer::unwanted(); }, "redis-server is not wanted",
        &redis_streams},
       {"nats", &messaging::NatsServer::installed, messaging::NatsServer::kMissing, &nats},
+      {"rabbitmq", &messaging::RabbitServer::installed, messaging::RabbitServer::kMissing, &rabbitmq},
   };
   return all;
 }
