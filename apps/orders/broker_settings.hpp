@@ -19,8 +19,9 @@ enum class BrokerKind : std::uint8_t {
   nats,      ///< NATS JetStream
   redis,     ///< Redis Streams
   rabbitmq,  ///< RabbitMQ
+  kafka,     ///< Apache Kafka
 };
-HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats, redis, rabbitmq)
+HOLDFAST_DESCRIBE_ENUM(BrokerKind, embedded, nats, redis, rabbitmq, kafka)
 
 struct NatsTlsSettings {
   bool required = false;
@@ -155,11 +156,77 @@ struct RabbitMqSettings {
 };
 HOLDFAST_DESCRIBE(RabbitMqSettings, (servers, user, password, vhost, tls, prefix))
 
+struct KafkaTlsSettings {
+  bool required = false;
+  std::string ca_file;
+  std::string certificate_file;
+  std::string key_file;
+  config::Secret key_password;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&KafkaTlsSettings::required>().doc("Whether the connections are encrypted, or none is."),
+        field<&KafkaTlsSettings::ca_file>().length(0, 4096).doc("PEM; empty: the system's authorities."),
+        field<&KafkaTlsSettings::certificate_file>().length(0, 4096).doc(
+            "PEM, with keyFile: who we are, where the servers ask for it."),
+        field<&KafkaTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificateFile."),
+        field<&KafkaTlsSettings::key_password>().doc("Of keyFile, where it is encrypted."));
+  }
+};
+HOLDFAST_DESCRIBE(KafkaTlsSettings, (required, ca_file, certificate_file, key_file, key_password))
+
+struct KafkaSaslSettings {
+  std::string mechanism;
+  std::string user;
+  config::Secret password;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&KafkaSaslSettings::mechanism>().length(0, 32).doc(
+            "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: the servers ask nobody who they are."),
+        field<&KafkaSaslSettings::user>().length(0, 255).doc("With password."),
+        field<&KafkaSaslSettings::password>().doc("Best as `file: /run/secrets/kafka`."));
+  }
+};
+HOLDFAST_DESCRIBE(KafkaSaslSettings, (mechanism, user, password))
+
+struct KafkaSettings {
+  std::vector<std::string> servers = {"127.0.0.1:9092"};
+  KafkaTlsSettings tls;
+  KafkaSaslSettings sasl;
+  std::string topic = "holdfast";
+  std::uint32_t partitions = 64;
+  std::int32_t replication = -1;
+  std::string compression = "none";
+  std::uint32_t max_message_bytes = 1'048'588;
+
+  static constexpr auto rules() {
+    return holdfast::rules(
+        field<&KafkaSettings::servers>().size(1, 32).doc(
+            "host:port of some of the cluster's servers; any of them will do to begin with."),
+        field<&KafkaSettings::topic>().length(1, 200).doc(
+            "Made unless it is there. One topic a database: never shared by two. Kafka's names of the groups "
+            "are <topic>.<group>."),
+        field<&KafkaSettings::partitions>().range(1, 64).doc(
+            "Of the topic, when it is made. Fewer than 64 let some of the 64 buckets wait for each other."),
+        field<&KafkaSettings::replication>().range(-1, 32).doc(
+            "Of the topic, when it is made; -1: the cluster's default. From 3 on, two must have a message "
+            "before it counts as sent."),
+        field<&KafkaSettings::compression>().length(1, 16).doc("none, gzip, snappy, lz4 or zstd."),
+        field<&KafkaSettings::max_message_bytes>()
+            .range(1024, 100'000'000)
+            .doc("With its headers; at most the topic's max.message.bytes, with which it is made."));
+  }
+};
+HOLDFAST_DESCRIBE(KafkaSettings,
+                  (servers, tls, sasl, topic, partitions, replication, compression, max_message_bytes))
+
 struct BrokerSettings {
   BrokerKind kind = BrokerKind::embedded;
   NatsSettings nats;
   RabbitMqSettings rabbitmq;
   RedisStreamsSettings redis;
+  KafkaSettings kafka;
 
   static constexpr auto rules() {
     return holdfast::rules(field<&BrokerSettings::kind>().doc(
@@ -167,6 +234,6 @@ struct BrokerSettings {
         "from one start of all processes to the next."));
   }
 };
-HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats, redis, rabbitmq))
+HOLDFAST_DESCRIBE(BrokerSettings, (kind, nats, redis, rabbitmq, kafka))
 
 }  // namespace holdfast::orders

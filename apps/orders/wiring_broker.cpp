@@ -7,6 +7,7 @@
 
 #include "holdfast/base/time_text.hpp"
 #include "holdfast/messaging/embedded/broker.hpp"
+#include "holdfast/messaging/kafka/topic.hpp"
 #include "holdfast/messaging/nats/jetstream.hpp"
 #include "holdfast/messaging/rabbitmq/streams.hpp"
 #include "holdfast/messaging/redis/streams.hpp"
@@ -76,6 +77,25 @@ messaging::rabbitmq::Options rabbitmq_options(const RabbitMqSettings& settings,
   return options;
 }
 
+messaging::kafka::Options kafka_options(const KafkaSettings& settings, const MessagingSettings& messaging) {
+  messaging::kafka::Options options;
+  options.servers = settings.servers;
+  options.tls = {.required = settings.tls.required,
+                 .ca_file = settings.tls.ca_file,
+                 .certificate_file = settings.tls.certificate_file,
+                 .key_file = settings.tls.key_file,
+                 .key_password = settings.tls.key_password};
+  options.sasl = {
+      .mechanism = settings.sasl.mechanism, .user = settings.sasl.user, .password = settings.sasl.password};
+  options.topic = settings.topic;
+  options.partitions = static_cast<int>(settings.partitions);
+  options.replication = settings.replication;
+  options.compression = settings.compression;
+  options.max_message_bytes = settings.max_message_bytes;
+  options.max_age = messaging.retention;
+  return options;
+}
+
 /// An outside broker, whichever it is.
 struct Outside {
   virtual ~Outside() = default;
@@ -115,6 +135,10 @@ std::unique_ptr<Outside> make_outside(const Settings& settings, const BrokerWiri
       return std::make_unique<Over<messaging::rabbitmq::Streams>>(
           parts.runtime, parts.metrics, parts.log.logger("rabbitmq"),
           rabbitmq_options(broker.rabbitmq, settings.messaging));
+    case BrokerKind::kafka:
+      return std::make_unique<Over<messaging::kafka::Topic>>(parts.runtime, parts.metrics,
+                                                             parts.log.logger("kafka"),
+                                                             kafka_options(broker.kafka, settings.messaging));
   }
   return nullptr;
 }

@@ -11,6 +11,7 @@
 
 #include "drills/frame/shop.hpp"
 #include "drills/frame/shoppers.hpp"
+#include "holdfast/messaging/testing/kafka_server.hpp"
 #include "holdfast/messaging/testing/nats_server.hpp"
 #include "holdfast/messaging/testing/rabbit_server.hpp"
 #include "holdfast/redis/testing/server.hpp"
@@ -19,6 +20,7 @@ namespace holdfast::drills {
 namespace {
 
 using namespace std::chrono_literals;
+using messaging::KafkaServer;
 using messaging::NatsServer;
 using messaging::RabbitServer;
 using redis::testing::RedisServer;
@@ -84,6 +86,19 @@ struct RabbitMq final : OutsideBroker {
       "t" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count());
 };
 
+/// A mock, whose store goes with its process; so each start is with an empty one.
+struct Kafka final : OutsideBroker {
+  Kafka() { server.make_topic("holdfast", 64); }
+  std::map<std::string, std::string> settings() const override {
+    return {{"HOLDFAST_BROKER_KIND", "kafka"}, {"HOLDFAST_BROKER_KAFKA_SERVERS", server.address()}};
+  }
+  void kill() override { server.kill_hard(); }
+  void start() override { server.start(); }
+  void freeze() override { server.freeze(); }
+  void thaw() override { server.thaw(); }
+  KafkaServer server;
+};
+
 template <class Broker>
 std::unique_ptr<OutsideBroker> make() {
   return std::make_unique<Broker>();
@@ -105,6 +120,12 @@ const OutsideKind kRabbitMq{.name = "rabbitmq",
                             .installed = &RabbitServer::installed,
                             .missing = RabbitServer::kMissing,
                             .make = &make<RabbitMq>};
+
+const OutsideKind kKafka{.name = "kafka",
+                         .when_away = "holdfast_kafka_connected 0",
+                         .installed = [] { return true; },
+                         .missing = "",
+                         .make = &make<Kafka>};
 
 bool eventually(const std::function<bool()>& holds) {
   const auto until = std::chrono::steady_clock::now() + 30s;
@@ -182,7 +203,7 @@ TEST_P(OnBroker, AndBackIsASettingToo) {
   EXPECT_THAT(shop.server().run({"outbox", "status"}).out, ::testing::Not(HasSubstr("outbox-relay")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, OnBroker, ::testing::Values(&kNats, &kRabbitMq, &kRedis),
+INSTANTIATE_TEST_SUITE_P(Kinds, OnBroker, ::testing::Values(&kNats, &kRabbitMq, &kRedis, &kKafka),
                          [](const auto& kind) { return std::string(kind.param->name); });
 
 /// What `serve` says before it ends.
@@ -213,6 +234,22 @@ TEST(OnRabbitMq, AWrongSettingIsNamedAtTheStart) {
               HasSubstr("check broker.rabbitmq.user and password"));
   EXPECT_THAT(said_with("HOLDFAST_BROKER_RABBITMQ_VHOST", "nowhere"),
               HasSubstr("check broker.rabbitmq.vhost"));
+}
+
+TEST(OnKafka, AWrongSettingIsNamedAtTheStart) {
+  KafkaServer server;
+  server.make_topic("holdfast", 64);
+  const auto said_with = [&](const char* name, const char* value) {
+    return refusal({{"HOLDFAST_BROKER_KIND", "kafka"},
+                    {"HOLDFAST_BROKER_KAFKA_SERVERS", server.address()},
+                    {"HOLDFAST_BROKER_KAFKA_TLS_REQUIRED", "true"},
+                    {name, value}});
+  };
+  EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_TLS_CA_FILE", "/nowhere.pem"),
+              HasSubstr("broker.kafka.tls.caFile"));
+  EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_SASL_MECHANISM", "GUESS"),
+              HasSubstr("broker.kafka.sasl.mechanism"));
+  EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_COMPRESSION", "rar"), HasSubstr("broker.kafka.compression"));
 }
 
 TEST(OnRedis, AWrongSettingIsNamedAtTheStart) {

@@ -252,9 +252,6 @@ TEST_F(KafkaTopic, ABucketThatIsFullKeepsNothingFromTheNextRead) {
 
 class KafkaFailures : public KafkaTopic {
  protected:
-  void SetUp() override {
-    if (KafkaServer::given() != nullptr) GTEST_SKIP() << "the cluster that was given is not made to fail";
-  }
   static constexpr int kProduce = 0, kOffsetCommit = 8, kOffsetFetch = 9, kFindCoordinator = 10;
 };
 

@@ -1,7 +1,8 @@
-// For tests: a Kafka cluster. Either librdkafka's mock of one broker in a process of its own
-// (tests/kafka_mock), ended by its process id; or the real one at HOLDFAST_KAFKA (host:port,…).
+// For tests: a Kafka cluster: librdkafka's mock of one broker in a process of its own (tests/kafka_mock),
+// ended by its process id. The shared one is the real cluster at HOLDFAST_KAFKA (host:port,…) where that is
+// set.
 //
-//   KafkaServer& server = KafkaServer::shared();
+//   KafkaServer server;
 //   server.make_topic("t1", 64);  server.down();  server.up();  server.lose_store();
 //
 // What the mock can't do: make topics when asked over the wire (so they are made here, and again after a
@@ -35,7 +36,7 @@ class KafkaServer {
   static KafkaServer& shared() {
     // A forked child that exits as usual must leave it to its parent.
     struct Shared {
-      std::unique_ptr<KafkaServer> server = std::make_unique<KafkaServer>();
+      std::unique_ptr<KafkaServer> server = std::make_unique<KafkaServer>(given());
       pid_t owner = ::getpid();
       ~Shared() {
         if (::getpid() != owner) static_cast<void>(server.release());
@@ -45,19 +46,20 @@ class KafkaServer {
     return *shared.server;
   }
 
-  KafkaServer() {
-    if (given() == nullptr) start();
+  KafkaServer() { start(); }
+  /// The one at `address`, if that is not null.
+  explicit KafkaServer(const char* address) : real_(address) {
+    if (real_ == nullptr) start();
   }
   ~KafkaServer() { kill_hard(); }
   KafkaServer(const KafkaServer&) = delete;
   KafkaServer& operator=(const KafkaServer&) = delete;
 
-  std::string address() const { return given() != nullptr ? given() : "127.0.0.1:" + port_; }
+  std::string address() const { return real_ != nullptr ? real_ : "127.0.0.1:" + port_; }
 
   /// A real cluster is asked for its topics by whoever connects.
   void make_topic(const std::string& name, int partitions) {
-    if (given() != nullptr || std::ranges::find(topics_, std::pair(name, partitions)) != topics_.end())
-      return;
+    if (real_ != nullptr || std::ranges::find(topics_, std::pair(name, partitions)) != topics_.end()) return;
     topics_.emplace_back(name, partitions);
     if (pid_ > 0) tell("topic " + name + " " + std::to_string(partitions));
   }
@@ -141,6 +143,7 @@ class KafkaServer {
     }
   }
 
+  const char* real_ = nullptr;
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
