@@ -168,9 +168,9 @@ struct KafkaTlsSettings {
         field<&KafkaTlsSettings::required>().doc("Whether the connections are encrypted, or none is."),
         field<&KafkaTlsSettings::ca_file>().length(0, 4096).doc("PEM; empty: the system's authorities."),
         field<&KafkaTlsSettings::certificate_file>().length(0, 4096).doc(
-            "PEM, with keyFile: who we are, where the servers ask for it."),
-        field<&KafkaTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificateFile."),
-        field<&KafkaTlsSettings::key_password>().doc("Of keyFile, where it is encrypted."));
+            "PEM, with key_file: who we are, where the servers ask for it."),
+        field<&KafkaTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificate_file."),
+        field<&KafkaTlsSettings::key_password>().doc("Of key_file, where it is encrypted."));
   }
 };
 HOLDFAST_DESCRIBE(KafkaTlsSettings, (required, ca_file, certificate_file, key_file, key_password))

@@ -246,7 +246,7 @@ TEST(OnKafka, AWrongSettingIsNamedAtTheStart) {
                     {name, value}});
   };
   EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_TLS_CA_FILE", "/nowhere.pem"),
-              HasSubstr("broker.kafka.tls.caFile"));
+              HasSubstr("broker.kafka.tls.ca_file"));
   EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_SASL_MECHANISM", "GUESS"),
               HasSubstr("broker.kafka.sasl.mechanism"));
   EXPECT_THAT(said_with("HOLDFAST_BROKER_KAFKA_COMPRESSION", "rar"), HasSubstr("broker.kafka.compression"));

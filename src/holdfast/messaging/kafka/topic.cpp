@@ -51,7 +51,7 @@ void Topic::send(const Context& ctx, const std::string& log, const Message& mess
   const std::size_t size = size_of(headers) + message.key.size() + message.payload.size() + kBatchOverhead;
   if (size > to.options().max_message_bytes) {
     throw Error(ErrorCode::too_large,
-                "The message has " + std::to_string(size) + " bytes; broker.kafka.maxMessageBytes is " +
+                "The message has " + std::to_string(size) + " bytes; broker.kafka.max_message_bytes is " +
                     std::to_string(to.options().max_message_bytes) +
                     ". Raise that and the topic's max.message.bytes, or use a claim check.")
         .reason("message_too_large");

@@ -102,12 +102,12 @@ TEST_F(KafkaTopic, SaysWhichSettingKeepsItFromStarting) {
   EXPECT_EQ(refusal([](auto&) {}), "");
   EXPECT_THAT(refusal([](auto& o) { o.tls.required = true; }), HasSubstr("check broker.kafka.tls.required"));
   EXPECT_THAT(refusal([](auto& o) { o.tls = {.required = true, .ca_file = "/nowhere/ca.pem"}; }),
-              HasSubstr("broker.kafka.tls.caFile"));
+              HasSubstr("broker.kafka.tls.ca_file"));
   EXPECT_THAT(refusal([](auto& o) {
                 o.tls = {
                     .required = true, .certificate_file = "/nowhere/a.pem", .key_file = "/nowhere/b.pem"};
               }),
-              HasSubstr("broker.kafka.tls.certificateFile"));
+              HasSubstr("broker.kafka.tls.certificate_file"));
   EXPECT_THAT(refusal([](auto& o) { o.compression = "rar"; }), HasSubstr("broker.kafka.compression"));
 }
 
@@ -126,10 +126,10 @@ TEST_F(KafkaTopic, RefusesOptionsThatMeanNothing) {
     EXPECT_THAT(refusal([](auto& o) { o.topic = "a b"; }), HasSubstr("topic"));
     EXPECT_THAT(refusal([](auto& o) { o.partitions = 65; }), HasSubstr("partitions"));
     EXPECT_THAT(refusal([](auto& o) { o.replication = 0; }), HasSubstr("replication"));
-    EXPECT_THAT(refusal([](auto& o) { o.max_message_bytes = 10; }), HasSubstr("maxMessageBytes"));
+    EXPECT_THAT(refusal([](auto& o) { o.max_message_bytes = 10; }), HasSubstr("max_message_bytes"));
     EXPECT_THAT(refusal([](auto& o) { o.sasl.mechanism = "GUESS"; }), HasSubstr("sasl.mechanism"));
     EXPECT_THAT(refusal([](auto& o) { o.sasl.mechanism = "PLAIN"; }), HasSubstr("sasl.mechanism and user"));
-    EXPECT_THAT(refusal([](auto& o) { o.tls.key_file = "k.pem"; }), HasSubstr("tls.certificateFile"));
+    EXPECT_THAT(refusal([](auto& o) { o.tls.key_file = "k.pem"; }), HasSubstr("tls.certificate_file"));
   });
 }
 

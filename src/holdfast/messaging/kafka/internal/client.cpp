@@ -256,7 +256,7 @@ void Client::failed(int error, const std::string& text) {
       break;
     case RD_KAFKA_RESP_ERR__SSL:
       refusal_ = "TLS with Kafka at " + joined(options_.servers) +
-                 " failed: check broker.kafka.tls.required, caFile, certificateFile and keyFile. " +
+                 " failed: check broker.kafka.tls.required, ca_file, certificate_file and key_file. " +
                  last_error_;
       break;
     case RD_KAFKA_RESP_ERR__FATAL: {
@@ -444,7 +444,7 @@ void Client::create_topic(const Context& ctx) {
     case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
     case RD_KAFKA_RESP_ERR_INVALID_REQUEST:
       refuse("Kafka does not make the topic " + options_.topic +
-                 ": check broker.kafka.partitions, replication and maxMessageBytes, or make it yourself. " +
+                 ": check broker.kafka.partitions, replication and max_message_bytes, or make it yourself. " +
                  (text == nullptr ? text_of(code) : text),
              text_of(code));
     default: require_answer(code, text == nullptr ? "" : text, options_);

@@ -16,8 +16,8 @@ std::string setting_of(const std::string& property) {
       {"bootstrap.servers", "servers"},     {"compression.codec", "compression"},
       {"sasl.mechanism", "sasl.mechanism"}, {"sasl.username", "sasl.user"},
       {"sasl.password", "sasl.password"},   {"security.protocol", "tls.required"},
-      {"ssl.ca.location", "tls.caFile"},    {"ssl.certificate.location", "tls.certificateFile"},
-      {"ssl.key.location", "tls.keyFile"},  {"ssl.key.password", "tls.keyPassword"},
+      {"ssl.ca.location", "tls.ca_file"},   {"ssl.certificate.location", "tls.certificate_file"},
+      {"ssl.key.location", "tls.key_file"}, {"ssl.key.password", "tls.key_password"},
   };
   const auto found = kSettings.find(property);
   return "broker.kafka." + (found == kSettings.end() ? property : found->second);

@@ -37,7 +37,7 @@ void require_names(const Options& options) {
   if (options.replication == 0 || options.replication < -1 || options.replication > 32)
     bad("broker.kafka.replication must be 1 to 32, or -1 for the cluster's default.");
   if (options.max_message_bytes < 1024 || options.max_message_bytes > 100'000'000)
-    bad("broker.kafka.maxMessageBytes must be 1024 to 100000000.");
+    bad("broker.kafka.max_message_bytes must be 1024 to 100000000.");
   const std::string& mechanism = options.sasl.mechanism;
   if (!mechanism.empty() && mechanism != "PLAIN" && mechanism != "SCRAM-SHA-256" &&
       mechanism != "SCRAM-SHA-512")
@@ -45,7 +45,7 @@ void require_names(const Options& options) {
   if (mechanism.empty() != options.sasl.user.empty())
     bad("broker.kafka.sasl.mechanism and user belong together.");
   if (options.tls.certificate_file.empty() != options.tls.key_file.empty())
-    bad("broker.kafka.tls.certificateFile and keyFile belong together.");
+    bad("broker.kafka.tls.certificate_file and key_file belong together.");
 }
 
 /// "<partitions>-<random>"; 0 for anything else.
