@@ -321,6 +321,11 @@ class Database {
   virtual void run_read(const Context& ctx, ReadOptions options, FunctionRef<void(Snapshot&)> body) = 0;
   virtual void run_transaction(const Context& ctx, const char* name, Isolation isolation,
                                FunctionRef<void(Transaction&)> body) = 0;
+  /// For those that stand before another Database.
+  static void run_query_of(Database& other, const Context& ctx, std::string_view sql,
+                           std::span<const Param> params, RowSink& sink) {
+    other.run_query(ctx, sql, params, sink);
+  }
 
  private:
   template <class Scope, class Body, class Run>

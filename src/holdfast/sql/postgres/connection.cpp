@@ -31,6 +31,18 @@ std::int64_t milliseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
 }
 
+std::string_view name_of(Connection::Use use) noexcept {
+  switch (use) {
+    case Connection::Use::reader: return "reader";
+    case Connection::Use::writer: return "writer";
+    case Connection::Use::listener: return "listener";
+    case Connection::Use::reports: return "reports";
+    case Connection::Use::canceller: return "canceller";
+    case Connection::Use::replication: return "replication";
+  }
+  return "";
+}
+
 }  // namespace
 
 void Connection::Free::operator()(pg_result* result) const noexcept { PQclear(result); }
@@ -59,8 +71,15 @@ std::unique_ptr<Connection> Connection::open(const Context& ctx, const Options& 
     if (ctx.cancelled()) throw;
     made->throw_counted(not_connected(made->address(), "timeout"));
   }
-  made->opened_at_ = ctx.now();
+  made->opened_at_ = made->used_at_ = ctx.now();
   return made;
+}
+
+// Spread by what differs between connections anyway.
+bool Connection::expired(Instant now) const noexcept {
+  constexpr int kShares = 64;
+  const Duration early = options_.max_age / 5 * (PQbackendPID(connection_) % kShares) / kShares;
+  return now - opened_at_ > options_.max_age - early;
 }
 
 void Connection::connect(const Context& ctx, Use use) {
@@ -92,17 +111,19 @@ void Connection::start(Use use) {
   set("password", options_.password);
   set("sslmode", options_.sslmode);
   set("sslrootcert", options_.ssl_root_certificate);
-  set("application_name", options_.application_name);
+  set("application_name", options_.application_name + " " + std::string(name_of(use)));
   set("client_encoding", "UTF8");
-  set("keepalives_idle", "10");
-  set("keepalives_interval", "5");
+  if (use == Use::replication) set("replication", "database");
+  const std::int64_t probes = std::max<std::int64_t>(milliseconds(options_.silence) / 1000 / 4, 1);
+  set("keepalives_idle", std::to_string(probes));
+  set("keepalives_interval", std::to_string(probes));
   set("keepalives_count", "3");
-  set("tcp_user_timeout", std::to_string(milliseconds(options_.statement_timeout)));
+  set("tcp_user_timeout", std::to_string(milliseconds(options_.silence)));
   std::string server = "-c statement_timeout=" + std::to_string(milliseconds(options_.statement_timeout)) +
                        " -c idle_in_transaction_session_timeout=" +
                        std::to_string(milliseconds(options_.idle_transaction_timeout)) +
                        " -c bytea_output=hex";
-  if (use == Use::reader) server += " -c default_transaction_read_only=on";
+  if (use == Use::reader || use == Use::reports) server += " -c default_transaction_read_only=on";
   if (use == Use::writer && options_.writers == Writers::side_by_side)
     server += " -c default_transaction_isolation=serializable";
   set("options", std::move(server));
@@ -255,7 +276,7 @@ void Connection::stop_statement(const Context& ctx) noexcept {
       if (next(ctx) == nullptr) return;
     }
     const Context grace = ctx.detached().with_timeout(options_.cancel_grace);
-    const auto canceller = open(grace, options_, Use::reader, counters_);
+    const auto canceller = open(grace, options_, Use::canceller, counters_);
     const std::array<Param, 1> pid{Param(PQbackendPID(connection_))};
     canceller->run(grace, "select pg_cancel_backend($1::int)", pid, nullptr, Rows::gathered);
     PQpipelineStatus(connection_) == PQ_PIPELINE_OFF ? static_cast<void>(finish(grace))

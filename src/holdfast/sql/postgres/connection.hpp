@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,13 +29,17 @@
 struct pg_conn;
 struct pg_result;
 
+namespace holdfast::sql {
+class CopyRows;
+}
+
 namespace holdfast::sql::postgres {
 
 class Parameters;
 
 class Connection final : private runtime::IoHandler {
  public:
-  enum class Use : std::uint8_t { reader, writer, listener };
+  enum class Use : std::uint8_t { reader, writer, listener, reports, canceller, replication };
 
   /// Connects on the calling fiber, or thread. Throws DatabaseError(unavailable) naming what to change.
   static std::unique_ptr<Connection> open(const Context& ctx, const Options& options, Use use,
@@ -66,6 +71,19 @@ class Connection final : private runtime::IoHandler {
   /// answer came, the connection is given up.
   std::string commit(const Context& ctx, std::string_view script);
 
+  /// Runs a COPY … FROM STDIN of `columns` columns; returns how many rows were written.
+  std::int64_t copy_in(const Context& ctx, std::string_view sql, std::size_t columns,
+                       FunctionRef<void(CopyRows&)> source);
+  /// Runs a COPY … TO STDOUT; `sink` may wait. Returns how many rows there were.
+  std::int64_t copy_out(const Context& ctx, std::string_view sql, FunctionRef<void(std::string_view)> sink);
+
+  /// Use::replication: runs a START_REPLICATION. From then on there are only next_message() and
+  /// send_message().
+  void begin_streaming(const Context& ctx, std::string_view sql);
+  /// What the server says next; none where `ctx` ended before.
+  std::optional<std::string> next_message(const Context& ctx);
+  void send_message(const Context& ctx, std::string_view message) { put_copy_data(ctx, message); }
+
   /// Waits until a notification has come, or until `ctx` ends; false for the latter. Takes all there are.
   /// Those whose payload is `own` don't count.
   bool wait_for_notification(const Context& ctx, std::string_view own);
@@ -75,7 +93,11 @@ class Connection final : private runtime::IoHandler {
   bool in_transaction() const noexcept;
   /// Nothing will come of it any more.
   bool broken() const noexcept { return broken_; }
-  Instant opened_at() const noexcept { return opened_at_; }
+  /// Older than Options::max_age, less up to a fifth: so that those opened together don't go together.
+  bool expired(Instant now) const noexcept;
+  /// When it was last seen to answer.
+  Instant used_at() const noexcept { return used_at_; }
+  void used(Instant now) noexcept { used_at_ = now; }
 
  private:
   class Row;
@@ -89,7 +111,11 @@ class Connection final : private runtime::IoHandler {
   using Result = std::unique_ptr<pg_result, Free>;
 
   Connection(const Options& options, Counters& counters);
+  class Copying;
+  template <class Stream>
+  std::int64_t streaming(const Context& ctx, const Stream& stream);
   void connect(const Context& ctx, Use use);
+  void put_copy_data(const Context& ctx, std::string_view bytes);
   void start(Use use);
   std::string address() const;
 
@@ -129,6 +155,7 @@ class Connection final : private runtime::IoHandler {
   bool broken_ = false;
   bool busy_ = false;  // a statement is with the server
   Instant opened_at_{};
+  Instant used_at_{};
 
   std::list<Statement> statements_;  // most recently used first
   std::unordered_map<std::string_view, std::list<Statement>::iterator> by_key_;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "holdfast/runtime/fiber.hpp"
+#include "holdfast/sql/copy.hpp"
 #include "holdfast/sql/postgres/connection.hpp"
 #include "holdfast/sql/postgres/group_commit.hpp"
 #include "holdfast/sql/postgres/listener.hpp"
@@ -14,14 +15,18 @@
 namespace holdfast::sql::postgres {
 namespace {
 
-class PostgresDatabase final : public Database {
+std::size_t lanes_of(const Options& options) noexcept {
+  return options.writers == Writers::one_at_a_time ? 1 : options.lanes;
+}
+
+class PostgresDatabase final : public Database, public CopySource {
  public:
   PostgresDatabase(runtime::Runtime& runtime, Options options)
       : options_(std::move(options)),
         own_(std::to_string(runtime.random().next())),
         readers_(runtime, options_, counters_),
         listener_(runtime, options_, own_, counters_) {
-    const std::size_t lanes = options_.writers == Writers::one_at_a_time ? 1 : options_.lanes;
+    const std::size_t lanes = lanes_of(options_);
     const std::string notification = std::string("notify ") + kChannel + ", '" + own_ + "'";
     for (std::size_t i = 0; i < lanes; ++i) {
       lanes_.push_back(std::make_unique<GroupCommit>(runtime, i % runtime.loop_count(), options_,
@@ -32,6 +37,12 @@ class PostgresDatabase final : public Database {
   ExternalWatch watch_external_changes(runtime::Signal& signal) override { return listener_.watch(signal); }
   Statistics statistics() const override { return counters_.snapshot(); }
   Dialect dialect() const noexcept override { return Dialect::postgres; }
+  bool copy_csv(const Context& ctx, std::string_view query, FunctionRef<void(std::string_view)> sink,
+                std::int64_t& rows) override {
+    begin_reading(ctx);
+    rows = readers_.copy_out(ctx, query, sink);
+    return true;
+  }
 
  private:
   void run_query(const Context& ctx, std::string_view sql, std::span<const Param> params,
@@ -67,6 +78,12 @@ class PostgresDatabase final : public Database {
 };
 
 }  // namespace
+
+std::size_t most_connections(const Options& options, std::size_t loops) noexcept {
+  constexpr std::size_t kListenerAndCanceller = 2;
+  return loops * options.readers_per_loop + lanes_of(options) + options.report_threads +
+         kListenerAndCanceller;
+}
 
 std::unique_ptr<Database> open(runtime::Runtime& runtime, Options options) {
   Counters unused;

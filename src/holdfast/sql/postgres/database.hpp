@@ -40,15 +40,19 @@ struct Options {
   std::string dbname;
   std::string user;
   std::string password;
-  std::string sslmode;               ///< "disable" … "verify-full"; empty: libpq's own ("prefer")
-  std::string ssl_root_certificate;  ///< a file; with verify-ca and verify-full
-  std::string application_name = "holdfast";
+  std::string sslmode;                        ///< "disable" … "verify-full"; empty: libpq's own ("prefer")
+  std::string ssl_root_certificate;           ///< a file; with verify-ca and verify-full
+  std::string application_name = "holdfast";  ///< seen with the connection's use: "holdfast reader"
 
   Duration connect_timeout = std::chrono::seconds(3);
   Duration statement_timeout =
       std::chrono::seconds(30);  ///< most time of one statement, whatever the deadline
   Duration idle_transaction_timeout =
       std::chrono::seconds(10);  ///< after which the server ends a transaction of a process that stands still
+  Duration turn_timeout = std::chrono::seconds(5);  ///< for a group to begin: its process's turn, or any
+                                                    ///< answer at all; then those who wait are told
+  Duration silence = std::chrono::seconds(10);  ///< of a peer that acknowledges nothing; then the connection
+                                                ///< is given up by the kernel (TCP_USER_TIMEOUT, keepalives)
   Duration cancel_grace = std::chrono::milliseconds(250);  ///< for a cancelled statement to end; then the
                                                            ///< connection is given up
   Duration reconnect_min = std::chrono::milliseconds(50);  ///< after a failure to connect, jittered, doubled
@@ -57,9 +61,10 @@ struct Options {
   std::size_t readers_per_loop = 4;        ///< connections; opened as needed
   std::size_t max_waiting_readers = 1024;  ///< fibers a loop that wait for one; more are refused
   Duration acquire_timeout =
-      std::chrono::seconds(1);                  ///< such a wait; half of what is left, where that is less
-  Duration max_age = std::chrono::minutes(30);  ///< of a reader's connection
-  std::size_t cached_statements = 128;          ///< prepared, a connection
+      std::chrono::seconds(1);                     ///< such a wait; half of what is left, where that is less
+  Duration max_age = std::chrono::minutes(30);     ///< of a connection; each goes up to a fifth earlier
+  Duration idle_check = std::chrono::seconds(30);  ///< idle for so long, a reader is asked first
+  std::size_t cached_statements = 128;             ///< prepared, a connection
 
   Writers writers = Writers::one_at_a_time;
   std::size_t lanes = 1;  ///< writing connections; bodies are assigned by their name. More than one only
@@ -76,6 +81,10 @@ struct Options {
   std::size_t report_threads = 1;     ///< for read({.offload = true}); started at the first use
   std::size_t max_report_queue = 64;  ///< such reads waiting; more are refused with Error(unavailable)
 };
+
+/// Most connections that a Database with these has at a time: readers, lanes, reports, one that listens, and
+/// one that cancels.
+std::size_t most_connections(const Options& options, std::size_t loops) noexcept;
 
 /// Connects once to find out that it can. Throws DatabaseError(unavailable) that names the setting to
 /// change where it can't. `runtime` must outlive it.

@@ -219,7 +219,8 @@ void GroupCommit::write_group() {
 }
 
 void GroupCommit::connect() {
-  if (connection_ != nullptr && !connection_->broken()) return;
+  if (connection_ != nullptr && !connection_->broken() && !connection_->expired(runtime_.clock().now()))
+    return;
   interleaved_.reset();
   transaction_.reset();
   connection_.reset();
@@ -242,11 +243,13 @@ void GroupCommit::begin() {
     connect();
     transaction_->forget();
     try {
-      connection_->run_script(runtime_.context(),
+      connection_->run_script(runtime_.context().with_timeout(options_.turn_timeout),
                               options_.writers == Writers::one_at_a_time ? kBeginInTurn : "begin");
       return;
     } catch (const DatabaseError&) {
       if (!again || !connection_->broken()) throw;
+    } catch (const Error&) {
+      throw lost("waiting for this process's turn to write", "it did not come within turnTimeout");
     }
   }
 }

@@ -46,6 +46,9 @@ void OpenTransaction::run_and_release(const char* name, FunctionRef<void(Transac
 }
 
 void OpenTransaction::require_usable() {
+  if (copying_) {
+    throw DatabaseError(FailureKind::other, "A statement failed.", "a statement while rows are being copied");
+  }
   if (!connection_.aborted() && !gone_on_ && !rolled_back_) return;
   gone_on_ = !rolled_back_;
   throw GoneOn();
@@ -112,6 +115,23 @@ void OpenTransaction::make_savepoint() {
   require_usable();
   connection_.run_script(*ctx_, "savepoint body");
   savepoints_.push_back({changed_, signals_.size(), callbacks_.size()});
+}
+
+std::int64_t OpenTransaction::copy_rows(std::string_view table, std::span<const std::string_view> columns,
+                                        FunctionRef<void(CopyRows&)> source) {
+  std::string sql = "copy " + std::string(table) + "(";
+  for (std::size_t i = 0; i < columns.size(); ++i) sql.append(i > 0 ? ", " : "").append(columns[i]);
+  sql += ") from stdin";
+  const std::int64_t copied = guarded([&] {
+    struct Taken {
+      bool& copying;
+      ~Taken() { copying = false; }
+    } const taken{copying_};
+    copying_ = true;
+    return connection_.copy_in(*ctx_, sql, columns.size(), source);
+  });
+  changed_ += copied;
+  return copied;
 }
 
 void OpenTransaction::begin_savepoint() {

@@ -11,12 +11,13 @@
 #include <functional>
 #include <vector>
 
+#include "holdfast/sql/copy.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/postgres/connection.hpp"
 
 namespace holdfast::sql::postgres {
 
-class OpenTransaction final : public Transaction {
+class OpenTransaction final : public Transaction, public CopyTarget {
  public:
   explicit OpenTransaction(Connection& connection) noexcept : connection_(connection) {}
 
@@ -44,6 +45,8 @@ class OpenTransaction final : public Transaction {
   void execute_script(std::string_view sql) override;
   void after_commit(runtime::Signal& signal) override;
   void on_commit(std::function<void()> callback) override;
+  std::int64_t copy_rows(std::string_view table, std::span<const std::string_view> columns,
+                         FunctionRef<void(CopyRows&)> source) override;
 
  private:
   class GoneOn {};  // thrown through a body that went on; not a std::exception, so that few catch it
@@ -71,6 +74,7 @@ class OpenTransaction final : public Transaction {
   bool rolled_back_ = false;  // a savepoint that was not made
   std::int64_t changed_ = 0;  // rows, by all statements
   bool lost_race_ = false;
+  bool copying_ = false;                   // a COPY has the connection
   std::vector<runtime::Signal*> signals_;  // each once
   std::vector<std::function<void()>> callbacks_;
   std::vector<Mark> savepoints_;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* kReading = "reading from the database";
 constexpr const char* kAcquiring = "a connection of the database's pool";
+constexpr auto kIdleCheckTimeout = std::chrono::seconds(1);
 constexpr auto kRetryWhenExhausted = std::chrono::milliseconds(250);
 
 class OpenSnapshot final : public Snapshot {
@@ -79,10 +80,10 @@ Readers::~Readers() {
   }
 }
 
-std::unique_ptr<Connection> Readers::connect(const Context& ctx) {
+std::unique_ptr<Connection> Readers::connect(const Context& ctx, Connection::Use use) {
   reconnect_.require_due();
   try {
-    auto made = Connection::open(ctx, options_, Connection::Use::reader, counters_);
+    auto made = Connection::open(ctx, options_, use, counters_);
     reconnect_.connected();
     return made;
   } catch (const DatabaseError& failure) {
@@ -113,6 +114,25 @@ void Readers::acquire(const Context& ctx, Pool& pool) {
   }
 }
 
+std::unique_ptr<Connection> Readers::take_idle(const Context& ctx, Pool& pool) {
+  while (!pool.idle.empty()) {
+    std::unique_ptr<Connection> connection = std::move(pool.idle.back());
+    pool.idle.pop_back();
+    const Instant now = ctx.now();
+    if (connection->expired(now)) continue;
+    if (now - connection->used_at() < options_.idle_check) return connection;
+    try {
+      const Duration left = ctx.deadline() == kNever ? kIdleCheckTimeout : ctx.remaining() / 4;
+      connection->run_script(ctx.with_timeout(std::min<Duration>(kIdleCheckTimeout, left)), "select 1");
+      return connection;
+    } catch (const Error&) {
+      pool.idle.clear();  // they have been idle for longer
+      ctx.check(kReading);
+    }
+  }
+  return nullptr;
+}
+
 template <class Use>
 void Readers::with_pooled(const Context& ctx, Pool& pool, const Use& use) {
   acquire(ctx, pool);
@@ -120,16 +140,13 @@ void Readers::with_pooled(const Context& ctx, Pool& pool, const Use& use) {
     runtime::Semaphore& permits;
     ~Release() { permits.release(); }
   } const release{pool.permits};
-  std::unique_ptr<Connection> connection;
-  while (!pool.idle.empty() && connection == nullptr) {
-    connection = std::move(pool.idle.back());
-    pool.idle.pop_back();
-    if (ctx.now() - connection->opened_at() > options_.max_age) connection.reset();
-  }
+  std::unique_ptr<Connection> connection = take_idle(ctx, pool);
   const bool used_before = connection != nullptr;
   if (!used_before) connection = connect(ctx);
   const auto keep = [&] {
-    if (!connection->broken() && !connection->in_transaction()) pool.idle.push_back(std::move(connection));
+    if (connection->broken() || connection->in_transaction()) return;
+    connection->used(ctx.now());
+    pool.idle.push_back(std::move(connection));
   };
   try {
     if (!use(*connection, used_before)) {  // it was lost while it was idle, and so are its neighbours
@@ -138,6 +155,7 @@ void Readers::with_pooled(const Context& ctx, Pool& pool, const Use& use) {
       use(*connection, false);
     }
   } catch (...) {
+    if (connection != nullptr && connection->broken()) pool.idle.clear();  // its neighbours went the same way
     if (connection != nullptr) keep();
     throw;
   }
@@ -181,11 +199,31 @@ void Readers::read(const Context& ctx, FunctionRef<void(Snapshot&)> body) {
   });
 }
 
+std::int64_t Readers::copy_out(const Context& ctx, std::string_view query,
+                               FunctionRef<void(std::string_view)> sink) {
+  const std::string sql = "copy (" + std::string(query) + ") to stdout (format csv, header)";
+  std::int64_t rows = 0;
+  with_connection(ctx, [&](Connection& connection, bool used_before) {
+    bool told = false;
+    try {
+      rows = connection.copy_out(ctx, sql, [&](std::string_view csv) {
+        told = true;
+        sink(csv);
+      });
+    } catch (const DatabaseError&) {
+      if (!used_before || !connection.broken() || told) throw;
+      return false;
+    }
+    return true;
+  });
+  return rows;
+}
+
 void Readers::read_offloaded(const Context& ctx, FunctionRef<void(Snapshot&)> body) {
   if (!runtime::on_fiber()) return read(ctx, body);
   counters_.queries.add();
   reports().run(ctx, [&] {
-    const std::unique_ptr<Connection> connection = connect(ctx);
+    const std::unique_ptr<Connection> connection = connect(ctx, Connection::Use::reports);
     read_in_snapshot(*connection, ctx, body);
   });
 }

@@ -1,6 +1,8 @@
 // The reading connections of a database: a bounded pool a loop, opened as needed; one for threads that are
-// no loop's; and those of the reports pool. A connection that was lost between two uses is replaced before
-// the caller sees it; after a failure to connect, others are refused at once until the backoff is over.
+// no loop's; and those of the reports pool. One that is too old is replaced; one that has been idle for
+// long is asked first whether it still answers. A connection that was lost between two uses is replaced
+// before the caller sees it; after a failure to connect, others are refused at once until the backoff is
+// over.
 //
 // Thread-safety: any thread.
 #pragma once
@@ -27,7 +29,9 @@ class Readers {
 
   void query(const Context& ctx, std::string_view sql, std::span<const Param> params, RowSink& sink);
   void read(const Context& ctx, FunctionRef<void(Snapshot&)> body);
-  /// The same on a thread of the reports pool; on the calling thread where that is no fiber's.
+  /// The rows of `query` as CSV, with a heading; `sink` may wait.
+  std::int64_t copy_out(const Context& ctx, std::string_view query, FunctionRef<void(std::string_view)> sink);
+  /// As read() on a thread of the reports pool; on the calling thread where that is no fiber's.
   void read_offloaded(const Context& ctx, FunctionRef<void(Snapshot&)> body);
 
  private:
@@ -42,7 +46,8 @@ class Readers {
   template <class Use>
   void with_pooled(const Context& ctx, Pool& pool, const Use& use);
   void acquire(const Context& ctx, Pool& pool);
-  std::unique_ptr<Connection> connect(const Context& ctx);
+  std::unique_ptr<Connection> connect(const Context& ctx, Connection::Use use = Connection::Use::reader);
+  std::unique_ptr<Connection> take_idle(const Context& ctx, Pool& pool);
   runtime::OffloadPool& reports();
 
   runtime::Runtime& runtime_;
