@@ -5,6 +5,7 @@
 //   PostgresServer server;
 //   auto db = postgres::open(runtime, server.options());
 //   server.kill_hard(); server.start();
+//   PostgresServer standby(server, {});            // a hot standby that follows it by streaming
 #pragma once
 
 #include <arpa/inet.h>
@@ -26,9 +27,11 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "holdfast/sql/postgres/database.hpp"
@@ -55,19 +58,29 @@ class PostgresServer {
     return shared;
   }
 
-  PostgresServer() : port_(free_port()) {
-    if (!std::filesystem::exists(binary("initdb"))) throw std::runtime_error(kMissing);
-    if (::geteuid() == 0) {
-      const passwd* user = ::getpwnam("postgres");
-      if (user == nullptr) user = ::getpwnam("nobody");
-      uid_ = user->pw_uid;
-      gid_ = user->pw_gid;
-      if (::chown(folder_.path().c_str(), uid_, gid_) != 0) throw std::runtime_error("chown");
-    }
+  struct Settings {
+    std::vector<std::string> settings{};               ///< "max_connections=20", after those of all tests
+    std::map<std::string, std::string> environment{};  ///< for the server's processes
+    /// Makes a certificate for 127.0.0.1 that is signed by itself: certificate().
+    bool tls = false;
+  };
+
+  PostgresServer() : PostgresServer(Settings{}) {}
+  explicit PostgresServer(Settings settings) : settings_(std::move(settings)), port_(free_port()) {
+    prepare();
     std::ofstream(folder_.path() / "password") << kPassword << "\n";
     run_to_end({binary("initdb"), "-D", data(), "-U", "holdfast", "-E", "UTF8", "--locale=C",
                 "--auth-local=trust", "--auth-host=scram-sha-256",
                 "--pwfile=" + (folder_.path() / "password").string()});
+    if (settings_.tls) enable_tls();
+    start();
+  }
+  /// A hot standby of `primary`, which must outlive it.
+  PostgresServer(const PostgresServer& primary, Settings settings)
+      : settings_(std::move(settings)), port_(free_port()) {
+    prepare();
+    run_to_end({binary("pg_basebackup"), "-D", data(), "-h", primary.socket_folder(), "-p",
+                std::to_string(primary.port_), "-U", "holdfast", "-R", "-c", "fast", "-X", "stream"});
     start();
   }
   ~PostgresServer() {
@@ -80,8 +93,13 @@ class PostgresServer {
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   void start() {
-    pid_ = spawn({binary("postgres"), "-D", data(), "-p", std::to_string(port_), "-k", folder_.path(), "-c",
-                  "listen_addresses=127.0.0.1", "-c", "max_connections=150", "-c", "shared_buffers=64MB"});
+    std::vector<std::string> command{binary("postgres"),    "-D", data(),        "-p",
+                                     std::to_string(port_), "-k", folder_.path()};
+    std::vector<std::string> settings{"listen_addresses=127.0.0.1", "max_connections=300",
+                                      "shared_buffers=64MB"};
+    settings.insert(settings.end(), settings_.settings.begin(), settings_.settings.end());
+    for (const std::string& setting : settings) command.insert(command.end(), {"-c", setting});
+    pid_ = spawn(command, settings_.environment);
     // Told of each change of its files, of which the last is the line "ready" in its pid file.
     const int changes = ::inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     ::inotify_add_watch(changes, data().c_str(), IN_CREATE | IN_MODIFY);
@@ -115,6 +133,12 @@ class PostgresServer {
     }
     std::filesystem::remove(std::filesystem::path(data()) / "postmaster.pid");
     pid_ = -1;
+  }
+  /// Ends its sessions, but none of psql.
+  void end_sessions() const {
+    run_sql("postgres",
+            "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' "
+            "and pid <> pg_backend_pid() and application_name <> 'psql'");
   }
   void freeze() { signal_all(SIGSTOP); }
   void thaw() { signal_all(SIGCONT); }
@@ -151,6 +175,14 @@ class PostgresServer {
     run_to_end({binary("psql"), "-h", folder_.path(), "-p", std::to_string(port_), "-U", "holdfast", "-v",
                 "ON_ERROR_STOP=1", "-c", sql, dbname});
   }
+  std::uint16_t port() const noexcept { return port_; }
+  /// Its own certificate, which is also that of who signed it.
+  std::string certificate() const { return folder_.path() / "server.crt"; }
+  /// psql with `sql`, as its superuser, to its end by itself or by its pid: a session that holds something.
+  pid_t spawn_sql(const std::string& dbname, const std::string& sql) const {
+    return spawn({binary("psql"), "-h", folder_.path(), "-p", std::to_string(port_), "-U", "holdfast", "-c",
+                  sql, dbname});
+  }
   std::string log() const {
     std::ifstream file(folder_.path() / "log");
     return {std::istreambuf_iterator<char>(file), {}};
@@ -180,10 +212,38 @@ class PostgresServer {
     return text.starts_with(std::to_string(pid_) + "\n") && text.find("\nready") != std::string::npos;
   }
 
-  pid_t spawn(const std::vector<std::string>& command) const {
+  void prepare() {
+    if (!std::filesystem::exists(binary("initdb"))) throw std::runtime_error(kMissing);
+    if (::geteuid() != 0) return;
+    const passwd* user = ::getpwnam("postgres");
+    if (user == nullptr) user = ::getpwnam("nobody");
+    uid_ = user->pw_uid;
+    gid_ = user->pw_gid;
+    if (::chown(folder_.path().c_str(), uid_, gid_) != 0) throw std::runtime_error("chown");
+    ::chmod(folder_.path().c_str(), 0711);  // its certificate is read by other users
+  }
+
+  void enable_tls() {
+    const std::string key = folder_.path() / "server.key";
+    run_to_end({"/usr/bin/openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate()});
+    // Not on the command line, where `alter system` could not change it.
+    std::ofstream(data() + "/postgresql.conf", std::ios::app)
+        << "\nssl = on\nssl_cert_file = '" << certificate() << "'\nssl_key_file = '" << key << "'\n";
+  }
+
+  pid_t spawn(const std::vector<std::string>& command,
+              const std::map<std::string, std::string>& more = {}) const {
     std::vector<char*> arguments;
     for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
+    std::vector<std::string> settings;
+    for (const auto& [name, value] : more) settings.push_back(name + "=" + value);
+    std::vector<char*> variables;
+    for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+    for (std::string& setting : settings) variables.push_back(setting.data());
+    variables.push_back(nullptr);
     const std::string log = folder_.path() / "log";
     const pid_t child = ::fork();
     if (child != 0) return child;
@@ -198,7 +258,7 @@ class PostgresServer {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    ::execv(arguments[0], arguments.data());
+    ::execve(arguments[0], arguments.data(), variables.data());
     ::_exit(127);
   }
 
@@ -219,6 +279,7 @@ class PostgresServer {
   }
 
   const pid_t owner_ = ::getpid();
+  Settings settings_;
   TemporaryFolder folder_;
   uid_t uid_ = 0;
   gid_t gid_ = 0;
