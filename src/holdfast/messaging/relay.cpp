@@ -109,6 +109,7 @@ struct Relay::State {
   std::string log;         // the broker's
   bool displaced = false;  // another process fills another log
   std::unique_ptr<embedded::OutboxLog> unread;
+  SlotLog* slot_log = nullptr;  // `unread`, where there is a slot
   std::unique_ptr<RelaySource> source;
   std::unique_ptr<Broker> broker;
 
@@ -172,7 +173,14 @@ void Relay::State::run_round(const Context& ctx) {
   const std::int64_t last = sink.last_position(bounded);  // before the database is asked: it can't be ahead
   database.transact(bounded, "begin to relay", [&](sql::Transaction& tx) { prepare(tx, log, last); });
   displaced = false;
-  unread = std::make_unique<embedded::OutboxLog>(database, outbox, options.broker.scan);
+  if (options.slot) {
+    auto heard = std::make_unique<SlotLog>(runtime, database, outbox, metrics, logger,
+                                           std::string(kRelayGroup), options.broker.scan, *options.slot);
+    slot_log = heard.get();
+    unread = std::move(heard);
+  } else {
+    unread = std::make_unique<embedded::OutboxLog>(database, outbox, options.broker.scan);
+  }
   source = std::make_unique<RelaySource>(*unread, log, [this] {
     displaced = true;
     wake.notify();
@@ -236,6 +244,7 @@ void Relay::State::look(const Context& ctx) {
   now.unsent = seen.unsent;
   now.oldest = seen.oldest;
   now.late = age > options.late_after;
+  if (slot_log) now.slot = slot_log->state();
 }
 
 void Relay::State::end_round(const Context& ctx) noexcept {
@@ -257,6 +266,7 @@ void Relay::State::end_round(const Context& ctx) noexcept {
     logger.warn("the relay's leases could not be released", {{"error", error.what()}});
   }
   broker.reset();
+  slot_log = nullptr;
   round_over = false;
 }
 

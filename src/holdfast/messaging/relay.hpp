@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "holdfast/messaging/broker.hpp"
+#include "holdfast/messaging/embedded/slot_log.hpp"
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/messaging/sink.hpp"
 #include "holdfast/resilience/backoff.hpp"
@@ -27,6 +28,8 @@ inline constexpr std::string_view kRelayGroup = "outbox-relay";
 
 struct RelayOptions {
   BrokerOptions broker;
+  /// PostgreSQL only: the outbox is heard by a replication slot, and read from its table where it can't be.
+  std::optional<SlotOptions> slot{};
   Duration send_timeout = std::chrono::seconds(5);  ///< one try
   resilience::BackoffOptions backoff = {.base = std::chrono::milliseconds(50),
                                         .cap = std::chrono::seconds(5),
@@ -41,6 +44,7 @@ struct RelayState {
   std::optional<WallTime> oldest{};  ///< of what was not sent yet
   std::string error{};               ///< of the last try that failed; empty since one succeeded
   bool late = false;
+  SlotLogState slot{};  ///< where there is one
 };
 
 class Relay {

@@ -1,0 +1,49 @@
+// What was heard of the outbox, of late: its messages from some position on, without a gap.
+//
+// Positions become visible in their order, so once one was heard all that are committed above it will be, and
+// nothing below it is missing that was committed after it. Thread-safety: one loop.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "holdfast/messaging/message.hpp"
+#include "holdfast/messaging/source.hpp"
+#include "holdfast/sql/postgres/pgoutput.hpp"
+
+namespace holdfast::messaging::embedded {
+
+class Heard {
+ public:
+  /// The oldest are forgotten over either bound.
+  Heard(std::size_t max_messages, std::size_t max_bytes)
+      : max_messages_(max_messages), max_bytes_(max_bytes) {}
+
+  /// In the order of their positions; what comes again is left out.
+  void add(Message&& message);
+  void forget() noexcept;
+
+  /// Whether all that is committed after `position` is here, or will be.
+  bool covers(std::int64_t position) const noexcept { return heard_any_ && position >= from_; }
+  /// The highest position heard; 0 where there was none.
+  std::int64_t last() const noexcept { return last_; }
+  /// At most `most` messages; covers(cohort.read_to).
+  ReadResult read(const Cohort& cohort, const std::vector<std::string>& topics, std::size_t most) const;
+
+ private:
+  const std::size_t max_messages_;
+  const std::size_t max_bytes_;
+  std::deque<Message> messages_;
+  std::size_t bytes_ = 0;
+  bool heard_any_ = false;
+  std::int64_t from_ = 0;  // all after it is here
+  std::int64_t last_ = 0;
+};
+
+/// A row of the outbox. Throws Error(internal) where it is none.
+Message message_of(const sql::postgres::Pgoutput::Change& change);
+
+}  // namespace holdfast::messaging::embedded
