@@ -12,9 +12,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "holdfast/runtime/runtime.hpp"
 #include "holdfast/sql/database.hpp"
+#include "holdfast/sql/postgres/replicas.hpp"
 #include "orders/settings.hpp"
 
 namespace holdfast::orders {
@@ -32,7 +34,15 @@ std::string shown_database(const Settings& settings);
 std::unique_ptr<sql::Database> open_unmigrated(const Context& ctx, const Settings& settings,
                                                runtime::Runtime& runtime, std::string_view role);
 
-/// The same, brought to this binary's schema. Throws besides as sql::Migrator::up().
+/// For those that need more of a PostgreSQL than a Database; none where the settings name no PostgreSQL.
+std::optional<sql::postgres::Options> postgres_of(const Settings& settings, std::string_view role);
+
+/// What `database.replicas` names; nothing connects yet. Throws Error(invalid_argument,
+/// "invalid_configuration") where one can't be read, or there is no PostgreSQL that they could be replicas
+/// of.
+std::vector<sql::postgres::Replicas::Replica> replicas_of(const Settings& settings, std::string_view role);
+
+/// As open_unmigrated(), brought to this binary's schema. Throws besides as sql::Migrator::up().
 std::unique_ptr<sql::Database> open_database(const Context& ctx, const Settings& settings,
                                              runtime::Runtime& runtime, std::string_view role);
 

@@ -35,13 +35,13 @@
 #include "orders/modules/notifications/http_routes.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
-#include "orders/open_database.hpp"
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"
 #include "orders/wiring_blob.hpp"
 #include "orders/wiring_broker.hpp"
 #include "orders/wiring_checkout.hpp"
+#include "orders/wiring_database.hpp"
 #include "orders/wiring_redis.hpp"
 
 namespace holdfast::orders {
@@ -186,16 +186,10 @@ struct OrderSystem::State {
   bool has_worker() const { return role == Role::worker || settings.worker.enabled; }
 
   void start_database(const Context& ctx) {
-    database = open_database(ctx, settings, runtime, role == Role::serve ? "server" : "worker");
-    logger.info("database", {{"at", shown_database(settings)}});
-    observations = observe_database(metrics, *database);
-    database_check = health.add_probe("database", {.critical = true}, [this](Duration timeout) {
-      database->query_value<std::int64_t>(runtime.context().with_timeout(timeout), "select 1");
-      // Reading goes on without writing, so this is no reason to get no traffic at all.
-      const std::string failure = database->statistics().write_failure;
-      if (failure.empty()) return observe::HealthState{};
-      return observe::HealthState{observe::Readiness::degraded, "The database can't be written: " + failure};
-    });
+    stored = std::make_unique<DatabaseWiring>(
+        ctx, settings, DatabaseWiring::Parts{runtime, metrics, log, dependencies, health},
+        role == Role::serve ? "serve" : "worker");
+    database = &stored->database();
     outbox = std::make_unique<messaging::Outbox>(runtime.clock(), runtime.random(), metrics);
     checkout = std::make_unique<CheckoutWiring>(
         settings, CheckoutWiring::Parts{runtime, *database, ids, *outbox, metrics, log, dependencies});
@@ -235,6 +229,8 @@ struct OrderSystem::State {
   void start_background(const Context& ctx) {
     background.emplace(ctx.detached());
     background->spawn("log flush", [this](const Context& own) { flush_log(own); });
+    background->spawn("database probe", [this](const Context& own) { stored->run_probes(own); });
+    background->spawn("replicas", [this](const Context& own) { stored->run_replicas(own); });
     if (role == Role::serve) {
       idempotency = std::make_unique<idempotency::Idempotency>(*database, metrics,
                                                                idempotency_options(settings.idempotency));
@@ -287,7 +283,10 @@ struct OrderSystem::State {
     http::Router router;
     shared = std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
     add_middlewares(router);
-    catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes);
+    const auto reads_for = [this](const http::Request& request) -> sql::Database& {
+      return stored->reads_for(request);
+    };
+    catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes, reads_for);
     pages = std::make_unique<catalog::ProductPages>(
         catalog::sources_of(*database), settings.catalog.page,
         catalog::ProductPages::Parts{shared->cache(), runtime.clock(), runtime.random(), metrics},
@@ -300,7 +299,8 @@ struct OrderSystem::State {
     notifications::add_routes(router, *database, *transport);
     access::add_routes(router, *database, *authenticator, ids, runtime.random());
     add_webhook_routes(router, *database, *idempotency, *webhook_subscribers, *webhook_deliveries);
-    add_ops_routes(router, {runtime, *database, log, metrics, health, dependencies});
+    add_ops_routes(router, {runtime, *database, log, metrics, health, dependencies, reads_for});
+    stored->add_routes(router);
     http::add_api_pages(
         router, {.title = "Order System",
                  .version = "1.0.0",
@@ -343,6 +343,7 @@ struct OrderSystem::State {
     if (!settings.http.cors_origins.empty()) router.use(http::cors({.origins = settings.http.cors_origins}));
     router.use(http::compression());
     router.use(http::conditional_get());
+    if (auto positions = stored->positions()) router.use(*positions);
     authenticator = std::make_unique<access::Authenticator>(*database, metrics);
     add_admission(router);
     router.use(access::authentication(*authenticator));
@@ -410,9 +411,8 @@ struct OrderSystem::State {
   IdGenerator ids;
   observe::Health health;
   resilience::Dependencies dependencies;
-  std::unique_ptr<sql::Database> database;
-  std::vector<observe::Observation> observations;
-  observe::Health::Check database_check;
+  std::unique_ptr<DatabaseWiring> stored;
+  sql::Database* database = nullptr;  // stored's
   observe::Health::Check broker_check;
   observe::Health::Check sagas_check;
   observe::Health::Check dependencies_check;

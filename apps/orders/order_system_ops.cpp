@@ -247,8 +247,11 @@ void add_ops_routes(http::Router& router, const OpsParts& parts) {
   http::RouteInfo report = about("reconcile", "Whether stock, ledger, orders and receipts add up", "read");
   report.priority = Priority::background;
   report.bulkhead = kReportsBulkhead;
-  http::route(router, http::Method::get, "/v1/ops/reconciliation", std::move(report),
-              [&database = parts.database](const Context& ctx) { return reconcile(ctx, database); });
+  http::route(
+      router, http::Method::get, "/v1/ops/reconciliation", std::move(report),
+      [&database = parts.database, reads_for = parts.reads_for](const Context& ctx, http::Request& request) {
+        return reconcile(ctx, reads_for ? reads_for(request) : database);
+      });
   http::route(router, http::Method::get, "/v1/ops/log-level",
               about("getLogLevels", "The loggers' levels", "read"),
               [&log = parts.log](const Context&) { return levels_of(log); });

@@ -2,6 +2,10 @@
 // For order_system.cpp.
 #pragma once
 
+#include <functional>
+#include <string>
+#include <vector>
+
 #include "holdfast/http/router.hpp"
 #include "holdfast/http/server.hpp"
 #include "holdfast/observe/health.hpp"
@@ -50,6 +54,8 @@ struct OpsParts {
   observe::Metrics& metrics;
   observe::Health& health;
   resilience::Dependencies& dependencies;
+  /// Where a report may be read from, be that a little late; without it from `database`.
+  std::function<sql::Database&(const http::Request&)> reads_for{};
 };
 
 /// The parts are borrowed by the routes.

@@ -126,6 +126,7 @@ struct PostgresSettings {
   std::uint32_t readers_per_loop = 4;
   std::chrono::milliseconds connect_timeout = std::chrono::seconds(3);
   std::chrono::milliseconds statement_timeout = std::chrono::seconds(30);
+  bool ready_when_read_only = false;
 
   static constexpr auto rules() {
     return holdfast::rules(
@@ -138,10 +139,13 @@ struct PostgresSettings {
         field<&PostgresSettings::connect_timeout>().range(1, 600'000).doc("To connect to it."),
         field<&PostgresSettings::statement_timeout>()
             .range(1, 3'600'000)
-            .doc("Most time of one statement, whatever the deadline."));
+            .doc("Most time of one statement, whatever the deadline."),
+        field<&PostgresSettings::ready_when_read_only>().doc(
+            "Whether /health/ready stays 200 (degraded) while the database can be read and not written."));
   }
 };
-HOLDFAST_DESCRIBE(PostgresSettings, (writers, lanes, readers_per_loop, connect_timeout, statement_timeout))
+HOLDFAST_DESCRIBE(PostgresSettings, (writers, lanes, readers_per_loop, connect_timeout, statement_timeout,
+                                     ready_when_read_only))
 
 struct DatabaseSettings {
   config::Secret url;
@@ -151,10 +155,18 @@ struct DatabaseSettings {
   std::uint32_t max_group = 256;
   config::ByteSize writer_cache = config::mebibytes(16);
   config::ByteSize reader_cache = config::mebibytes(2);
+  config::Secret replicas;
+  std::chrono::milliseconds max_replica_lag = std::chrono::seconds(5);
   PostgresSettings postgres;
 
   static constexpr auto rules() {
     return holdfast::rules(
+        field<&DatabaseSettings::replicas>().doc(
+            "URLs of the PostgreSQL's standbys, with spaces between them: reads that may be a little late go "
+            "there."),
+        field<&DatabaseSettings::max_replica_lag>()
+            .range(10, 3'600'000)
+            .doc("A replica that is later than this is left out until it has caught up."),
         field<&DatabaseSettings::url>().doc(
             "postgres://user:password@host:port/database?sslmode=…, or sqlite:FILE; empty: `file`."),
         field<&DatabaseSettings::file>().length(1, 4096).doc(
@@ -168,8 +180,8 @@ struct DatabaseSettings {
         field<&DatabaseSettings::reader_cache>().doc("Likewise of each reader."));
   }
 };
-HOLDFAST_DESCRIBE(DatabaseSettings,
-                  (url, file, migrate, max_queue, max_group, writer_cache, reader_cache, postgres))
+HOLDFAST_DESCRIBE(DatabaseSettings, (url, file, migrate, max_queue, max_group, writer_cache, reader_cache,
+                                     replicas, max_replica_lag, postgres))
 
 struct RateLimitSettings {
   bool enabled = true;
@@ -221,12 +233,26 @@ struct IdempotencySettings {
 };
 HOLDFAST_DESCRIBE(IdempotencySettings, (retention, longest_wait))
 
+/// How the relay hears of the outbox's messages; for brokers other than the embedded one.
+enum class RelayKind : std::uint8_t {
+  poll,      ///< reads the table when it is woken
+  pgoutput,  ///< PostgreSQL tells, by a replication slot
+};
+HOLDFAST_DESCRIBE_ENUM(RelayKind, poll, pgoutput)
+
 struct MessagingSettings {
   std::chrono::milliseconds lease = std::chrono::seconds(5);
   std::chrono::hours retention = std::chrono::hours(24 * 7);
+  RelayKind relay = RelayKind::poll;
+  config::ByteSize slot_warn = config::mebibytes(1024);
 
   static constexpr auto rules() {
-    return holdfast::rules(field<&MessagingSettings::lease>()
+    return holdfast::rules(field<&MessagingSettings::relay>().doc(
+                               "poll: the outbox's table is read; pgoutput: PostgreSQL tells of it, by a "
+                               "replication slot."),
+                           field<&MessagingSettings::slot_warn>().doc(
+                               "Of PostgreSQL's log, kept for the slot; from there on not healthy."),
+                           field<&MessagingSettings::lease>()
                                .range(300, 600'000)
                                .doc("A worker silent for so long is replaced."),
                            field<&MessagingSettings::retention>()
@@ -234,7 +260,7 @@ struct MessagingSettings {
                                .doc("Handled messages are kept for so long."));
   }
 };
-HOLDFAST_DESCRIBE(MessagingSettings, (lease, retention))
+HOLDFAST_DESCRIBE(MessagingSettings, (lease, retention, relay, slot_warn))
 
 struct SagaSettings {
   std::chrono::milliseconds lease = std::chrono::seconds(5);

@@ -13,6 +13,7 @@
 #include "holdfast/messaging/redis/streams.hpp"
 #include "holdfast/messaging/relay.hpp"
 #include "holdfast/redis/address.hpp"
+#include "orders/open_database.hpp"
 
 namespace holdfast::orders {
 namespace {
@@ -158,6 +159,22 @@ class ClaimingSubscriber final : public messaging::Subscriber {
   blob::ClaimCheck& claims_;
 };
 
+std::optional<messaging::SlotOptions> slot_options(const Settings& settings) {
+  if (settings.messaging.relay == RelayKind::poll) return std::nullopt;
+  auto postgres = postgres_of(settings, "relay");
+  if (!postgres) {
+    throw Error(
+        ErrorCode::invalid_argument,
+        "messaging.relay (HOLDFAST_MESSAGING_RELAY): pgoutput needs a PostgreSQL; set database.url, or "
+        "leave it at poll.")
+        .reason("invalid_configuration");
+  }
+  messaging::SlotOptions options;
+  options.postgres = std::move(*postgres);
+  options.warn_bytes = static_cast<std::int64_t>(settings.messaging.slot_warn.bytes);
+  return options;
+}
+
 }  // namespace
 
 struct BrokerWiring::State {
@@ -174,6 +191,7 @@ struct BrokerWiring::State {
     sink.emplace(parts.claims, outside->sink());
     messaging::RelayOptions relaying;
     relaying.broker = options;
+    relaying.slot = slot_options(settings);
     relay = std::make_unique<messaging::Relay>(parts.runtime, parts.database, parts.outbox, *sink,
                                                parts.metrics, logger, relaying);
     broker = std::make_unique<messaging::Broker>(parts.runtime, parts.database, outside->source(),
@@ -227,7 +245,10 @@ observe::HealthState BrokerWiring::health() const {
   if (!state.relay) return {.readiness = observe::Readiness::ready};
   const messaging::RelayState relay = state.relay->state();
   const std::string problem = state.outside->problem();
-  if (problem.empty() && relay.error.empty() && !relay.late) return {.readiness = observe::Readiness::ready};
+  if (problem.empty() && relay.error.empty() && !relay.late) {
+    if (relay.slot.problem.empty()) return {.readiness = observe::Readiness::ready};
+    return {.readiness = observe::Readiness::degraded, .reason = relay.slot.problem};
+  }
   std::string reason = "Events wait in the outbox";
   if (relay.oldest) reason += " since " + format_rfc3339(*relay.oldest);
   reason += ": " + (problem.empty() ? relay.error : problem);

@@ -25,6 +25,14 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Clock = std::chrono::steady_clock;
 
+template <class Holds>
+bool within(std::chrono::milliseconds at_most, const Holds& holds) {
+  for (const auto until = Clock::now() + at_most; Clock::now() < until; std::this_thread::sleep_for(10ms)) {
+    if (holds()) return true;
+  }
+  return holds();
+}
+
 class OnPostgres : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -123,6 +131,37 @@ TEST_F(OnPostgres, AReplayEndsReconciled) {
   EXPECT_THAT(again.out, HasSubstr(R"("acknowledged":200,"replayed":200)"));
 }
 
+TEST_F(OnPostgres, AReplicaAnswersWhatMayBeLate) {
+  PostgresServer standby(PostgresServer::shared(), {});
+  ServerProcessOptions options = with_url(url());
+  options.environment["HOLDFAST_DATABASE_REPLICAS"] = standby.url(database_);
+  ServerProcess server(options);
+  HttpConnection http(server.port(), 10s, server.create_key("admin"));
+  const auto replicas = [&] { return http.get("/v1/ops/replicas").body; };
+  ASSERT_TRUE(within(20s, [&] { return replicas().find(R"("state":"used")") != std::string::npos; }))
+      << replicas();
+  EXPECT_THAT(replicas(), Not(HasSubstr(PostgresServer::kPassword)));
+  for (int i = 0; i < 20; ++i) {
+    const std::string sku = "NEW-" + std::to_string(i);
+    const HttpAnswer made = http.post(
+        "/v1/products",
+        R"({"sku":")" + sku + R"(","name":"Goods","price":{"minor":100,"currency":"GBP"},"initialStock":1})");
+    ASSERT_EQ(made.status, 201) << made.body;
+    const std::string position = made.header("x-read-after");
+    ASSERT_THAT(position, HasSubstr("/"));
+    EXPECT_THAT(http.get("/v1/products?limit=100", {{"X-Read-After", position}}).body, HasSubstr(sku));
+  }
+  EXPECT_TRUE(within(10s, [&] {
+    EXPECT_EQ(http.get("/v1/products").status, 200);
+    return replicas().find(R"("reads":0,)") == std::string::npos;
+  })) << replicas();
+  standby.kill_hard();
+  EXPECT_EQ(http.get("/v1/products").status, 200);
+  EXPECT_TRUE(within(20s, [&] { return replicas().find(R"("state":"away")") != std::string::npos; }))
+      << replicas();
+  EXPECT_EQ(http.get("/health/ready").status, 200);
+}
+
 /// Customers that order until they are told to stop, and ask again with the same key where they got no
 /// answer.
 class Customers {
@@ -190,14 +229,6 @@ class Customers {
   std::string fault_;
   std::vector<std::thread> threads_;
 };
-
-template <class Holds>
-bool within(std::chrono::milliseconds at_most, const Holds& holds) {
-  for (const auto until = Clock::now() + at_most; Clock::now() < until; std::this_thread::sleep_for(10ms)) {
-    if (holds()) return true;
-  }
-  return holds();
-}
 
 TEST(OnPostgresKilled, TheDatabaseAndAWorkerMayDieInTheMiddle) {
   if (PostgresServer::not_wanted()) GTEST_SKIP() << PostgresServer::kNotWanted;

@@ -21,6 +21,7 @@ enum class DiskState : std::uint32_t {
   full,             ///< ENOSPC from write, pwrite, ftruncate, fallocate, link, and from making files
   read_only,        ///< EROFS from the same
   broken,           ///< EIO from the same and from fsync: what was written may or may not be there
+  cannot_grow,      ///< ENOSPC from pwrite beyond a file's end; what it has can be written over
   hold_after_link,  ///< link() is done, and does not return until the state changes
 };
 

@@ -59,6 +59,15 @@ bool refuses() {
 
 bool refuses(int fd) { return failure() != 0 && is_file(fd) && refuses(); }
 
+bool refuses_at(int fd, off64_t end) {
+  if (state() != DiskState::cannot_grow) return refuses(fd);
+  struct stat what {};
+  if (!is_file(fd) || ::fstat(fd, &what) != 0 || end <= what.st_size) return false;
+  ++the_page->refused;
+  errno = ENOSPC;
+  return true;
+}
+
 bool refuses_sync(int fd) { return state() == DiskState::broken && is_file(fd) && refuses(); }
 
 /// The next definition of a function, looked up once.
@@ -107,12 +116,12 @@ ssize_t write(int fd, const void* bytes, size_t count) {
 
 ssize_t pwrite(int fd, const void* bytes, size_t count, off_t offset) {
   static auto* const real = next<ssize_t(int, const void*, size_t, off_t)>("pwrite");
-  return refuses(fd) ? -1 : real(fd, bytes, count, offset);
+  return refuses_at(fd, offset + static_cast<off_t>(count)) ? -1 : real(fd, bytes, count, offset);
 }
 
 ssize_t pwrite64(int fd, const void* bytes, size_t count, off64_t offset) {
   static auto* const real = next<ssize_t(int, const void*, size_t, off64_t)>("pwrite64");
-  return refuses(fd) ? -1 : real(fd, bytes, count, offset);
+  return refuses_at(fd, offset + static_cast<off64_t>(count)) ? -1 : real(fd, bytes, count, offset);
 }
 
 int ftruncate(int fd, off_t length) noexcept {

@@ -77,7 +77,7 @@ struct Authenticator::State {
   struct Remembered {
     Sha256Digest secret_sha256;
     Scope scope;
-    Instant until;
+    Instant asked_at;
   };
 
   State(sql::Database& db, observe::Metrics& metrics, Options given)
@@ -87,13 +87,32 @@ struct Authenticator::State {
             metrics.counter("holdfast_auth_refusals_total", "Requests with an API key that opens nothing.")),
         asked(metrics.counter("holdfast_auth_lookups_total", "API keys looked up in the database.")) {}
 
-  std::optional<Remembered> recall(const KeyId& id, Instant now) {
+  std::optional<Remembered> recall(const KeyId& id, Instant now, Duration for_so_long) {
     const std::lock_guard lock(mutex);
     const auto found = remembered.find(id);
-    if (found == remembered.end()) return std::nullopt;
-    if (found->second.until > now) return found->second;
-    remembered.erase(found);
-    return std::nullopt;
+    if (found == remembered.end() || found->second.asked_at + for_so_long <= now) return std::nullopt;
+    return found->second;
+  }
+
+  /// The stored key; what is remembered of it where the database is away.
+  std::optional<KeyRow> look_up(const Context& ctx, const KeyId& id, bool& away) {
+    asked.add();
+    try {
+      auto found = database.query_one<KeyRow>(
+          ctx, "select secret_sha256, scope, revoked_at from api_keys where id = $1", id);
+      if (!found || found->revoked_at) forget(id);
+      return found;
+    } catch (const Error& failure) {
+      const auto stale = recall(id, ctx.now(), options.remember_while_away);
+      if (failure.code() != ErrorCode::unavailable || !stale) throw;
+      away = true;
+      return KeyRow{.secret_sha256 = stale->secret_sha256, .scope = stale->scope, .revoked_at = {}};
+    }
+  }
+
+  void forget(const KeyId& id) {
+    const std::lock_guard lock(mutex);
+    remembered.erase(id);
   }
 
   // When full everything is forgotten, which costs a lookup each; that many keys at once are rare.
@@ -120,15 +139,15 @@ Principal Authenticator::authenticate(const Context& ctx, std::string_view key_t
   // An unknown id is compared too, with a digest nothing has, so that it takes as long as a wrong secret.
   KeyRow row{.secret_sha256 = {}, .scope = Scope::read, .revoked_at = {}};
   bool known = false;
+  bool away = false;
   const Instant now = ctx.now();
-  const auto recalled = presented ? state_->recall(presented->id, now) : std::nullopt;
+  const auto recalled =
+      presented ? state_->recall(presented->id, now, state_->options.remember) : std::nullopt;
   if (recalled) {
     row = {recalled->secret_sha256, recalled->scope, {}};
     known = true;
   } else if (presented) {
-    state_->asked.add();
-    auto found = state_->database.query_one<KeyRow>(
-        ctx, "select secret_sha256, scope, revoked_at from api_keys where id = $1", presented->id);
+    const auto found = state_->look_up(ctx, presented->id, away);
     known = found.has_value();
     if (found) row = *found;
   }
@@ -138,24 +157,20 @@ Principal Authenticator::authenticate(const Context& ctx, std::string_view key_t
     state_->refused.add();
     refuse();
   }
-  if (!recalled)
-    state_->remember(presented->id, {row.secret_sha256, row.scope, now + state_->options.remember});
+  if (!recalled && !away) state_->remember(presented->id, {row.secret_sha256, row.scope, now});
   return {.subject = presented->id.text(), .scopes = scopes_of(row.scope), .tenant = {}};
 }
 
 std::optional<Principal> Authenticator::recall(const Context& ctx, std::string_view key_text) {
   const auto presented = parse(key_text);
   if (!presented) return std::nullopt;
-  const auto recalled = state_->recall(presented->id, ctx.now());
+  const auto recalled = state_->recall(presented->id, ctx.now(), state_->options.remember);
   if (!recalled || !equal_in_constant_time(sha256(presented->secret), recalled->secret_sha256))
     return std::nullopt;
   return Principal{.subject = presented->id.text(), .scopes = scopes_of(recalled->scope), .tenant = {}};
 }
 
-void Authenticator::forget(const KeyId& id) {
-  const std::lock_guard lock(state_->mutex);
-  state_->remembered.erase(id);
-}
+void Authenticator::forget(const KeyId& id) { state_->forget(id); }
 
 std::vector<sql::Migration> migrations() {
   return {{.version = 10,

@@ -75,7 +75,10 @@ class Authenticator {
  public:
   struct Options {
     Duration remember = std::chrono::seconds(5);  ///< a verified key, without asking the database
-    std::size_t max_remembered = 4096;            ///< keys
+    /// The same while the database can't be asked, so that operators can look at what is wrong: for so long
+    /// a key revoked elsewhere still opens.
+    Duration remember_while_away = std::chrono::minutes(5);
+    std::size_t max_remembered = 4096;  ///< keys
   };
 
   /// `database` and `metrics` are borrowed.

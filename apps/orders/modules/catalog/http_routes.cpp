@@ -218,15 +218,16 @@ ImportAnswer import_products(const Context& ctx, sql::Database& database, const 
   return answer;
 }
 
-void add_reading(http::Router& router, sql::Database& database) {
+void add_reading(http::Router& router, sql::Database& database, const ReadsFor& reads_for) {
   http::route(router, http::Method::get, "/v1/products",
               {.name = "listProducts",
                .summary = "Lists products",
                .description = "By cursor, or by page with a total.",
                .tags = {"catalog"}},
-              [&database](const Context& ctx, http::Query<ListQuery> query) -> http::Response {
-                const auto page =
-                    database.read(ctx, [&](sql::Snapshot& db) { return list(db, query_of(query.value)); });
+              [reads_for](const Context& ctx, http::Request& request,
+                          http::Query<ListQuery> query) -> http::Response {
+                const auto page = reads_for(request).read(
+                    ctx, [&](sql::Snapshot& db) { return list(db, query_of(query.value)); });
                 return list_answer(page, query->fields);
               });
   http::route(router, http::Method::get, "/v1/products/{sku}",
@@ -310,8 +311,9 @@ void add_changing(http::Router& router, idempotency::Idempotency& idempotency) {
 }  // namespace
 
 void add_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,
-                std::size_t max_import_bytes) {
-  add_reading(router, database);
+                std::size_t max_import_bytes, ReadsFor reads_for) {
+  if (!reads_for) reads_for = [&database](const http::Request&) -> sql::Database& { return database; };
+  add_reading(router, database, reads_for);
   add_changing(router, idempotency);
   http::RouteInfo info{
       .name = "importProducts",

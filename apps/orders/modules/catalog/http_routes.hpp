@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 
 #include "holdfast/http/router.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
@@ -13,9 +14,12 @@ namespace holdfast::orders::catalog {
 /// Rejected lines that an import's answer lists; the rest is counted.
 inline constexpr std::size_t kMaxRejectedLinesListed = 1000;
 
-/// Both are borrowed by the routes.
+/// Where a request that only reads may be answered from, be that a little late.
+using ReadsFor = std::function<sql::Database&(const http::Request&)>;
+
+/// Both are borrowed by the routes. Without `reads_for` all is read from `database`.
 void add_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,
-                std::size_t max_import_bytes);
+                std::size_t max_import_bytes, ReadsFor reads_for = {});
 
 /// GET /v1/products/{sku}/page, and reviews. All are borrowed.
 void add_page_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,

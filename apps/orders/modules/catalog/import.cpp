@@ -2,10 +2,15 @@
 #include <array>
 #include <charconv>
 #include <optional>
+#include <span>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "holdfast/base/utf8.hpp"
+#include "holdfast/sql/copy.hpp"
 #include "orders/modules/catalog/catalog.hpp"
+#include "orders/modules/catalog/product_row.hpp"
+#include "orders/shared/rows_of.hpp"
 
 namespace holdfast::orders::catalog {
 namespace {
@@ -53,18 +58,62 @@ struct Written {
   std::int64_t unchanged = 0;
 };
 
-void write_one(const Context& ctx, sql::Transaction& tx, const NewProduct& line, bool has_description,
-               Written& written) {
-  const auto present = find(tx, line.sku);
-  if (!present) {
-    create(ctx, tx, line);
-    ++written.created;
-    return;
+using Found = std::unordered_map<std::string, Product>;
+
+Found present_of(sql::Transaction& tx, std::span<const NewProduct> products) {
+  std::vector<std::string_view> skus;
+  for (const NewProduct& product : products) skus.push_back(product.sku);
+  Found found;
+  for_each_of<ProductRow>(tx, std::string(kSelectProduct) + " where sku", skus, [&](ProductRow&& row) {
+    std::string sku = row.sku;
+    found.insert_or_assign(std::move(sku), to_product(std::move(row)));
+  });
+  return found;
+}
+
+/// Those that are not there, in bulk; as create() does each.
+void create_many(const Context& ctx, sql::Transaction& tx, std::span<const NewProduct* const> products) {
+  const WallTime now = ctx.clock().wall_now();
+  sql::copy_in(tx, "products",
+               {"sku", "price_minor", "currency", "status", "name", "version", "created_at", "updated_at",
+                "attributes", "description"},
+               [&](sql::CopyRows& rows) {
+                 for (const NewProduct* product : products) {
+                   rows.add(product->sku, product->price.minor, product->price.currency,
+                            ProductStatus::active, product->name, 1, now, now, product->attributes,
+                            product->description);
+                 }
+               });
+  std::vector<inventory::Opening> openings;
+  for (const NewProduct* product : products) openings.push_back({product->sku, product->initial_stock});
+  inventory::open_many(ctx, tx, openings);
+}
+
+Written write_all(const Context& ctx, sql::Transaction& tx, std::span<const NewProduct> products,
+                  bool has_description) {
+  Written written;
+  const Found found = present_of(tx, products);
+  std::vector<const NewProduct*> absent;
+  for (const NewProduct& line : products) {
+    const auto present = found.find(line.sku);
+    if (present == found.end()) {
+      absent.push_back(&line);
+      continue;
+    }
+    const Product& before = present->second;
+    ProductContents contents{line.name, has_description ? line.description : before.description, line.price,
+                             before.status, before.attributes};
+    if (contents ==
+        ProductContents{before.name, before.description, before.price, before.status, before.attributes}) {
+      ++written.unchanged;
+      continue;
+    }
+    const Product after = replace(ctx, tx, line.sku, contents, before.version);
+    ++(after.version == before.version ? written.unchanged : written.updated);
   }
-  ProductContents contents{line.name, has_description ? line.description : present->description, line.price,
-                           present->status, present->attributes};
-  const Product after = replace(ctx, tx, line.sku, contents);
-  ++(after.version == present->version ? written.unchanged : written.updated);
+  if (!absent.empty()) create_many(ctx, tx, absent);
+  written.created = static_cast<std::int64_t>(absent.size());
+  return written;
 }
 
 }  // namespace
@@ -229,9 +278,7 @@ struct ProductImport::State {
     if (pending.empty()) return;
     const bool has_description = at.description != kNoColumn;
     const Written written = database.transact(*ctx, "import products", [&](sql::Transaction& tx) {
-      Written counts;
-      for (const NewProduct& product : pending) write_one(*ctx, tx, product, has_description, counts);
-      return counts;
+      return write_all(*ctx, tx, pending, has_description);
     });
     report.created += written.created;
     report.updated += written.updated;

@@ -1,5 +1,11 @@
 #include "orders/modules/inventory/inventory.hpp"
 
+#include <unordered_set>
+#include <vector>
+
+#include "holdfast/sql/copy.hpp"
+#include "orders/shared/rows_of.hpp"
+
 namespace holdfast::orders::inventory {
 namespace {
 
@@ -41,6 +47,28 @@ bool open(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::i
   if (opened == 0) return false;
   if (quantity != 0) record(ctx, tx, sku, quantity, MovementReason::opening, "");
   return true;
+}
+
+void open_many(const Context& ctx, sql::Transaction& tx, std::span<const Opening> openings) {
+  std::vector<std::string_view> skus;
+  for (const Opening& opening : openings) skus.push_back(opening.sku);
+  std::unordered_set<std::string> present;
+  for_each_of<std::string>(tx, "select sku from stock_levels where sku", skus,
+                           [&](std::string&& sku) { present.insert(std::move(sku)); });
+  const auto is_new = [&](const Opening& opening) { return !present.contains(std::string(opening.sku)); };
+  const WallTime now = ctx.clock().wall_now();
+  sql::copy_in(tx, "stock_levels", {"sku", "quantity", "updated_at"}, [&](sql::CopyRows& rows) {
+    for (const Opening& opening : openings) {
+      if (is_new(opening)) rows.add(opening.sku, opening.quantity, now);
+    }
+  });
+  sql::copy_in(tx, "stock_movements", {"sku", "delta", "reason", "reference", "at"},
+               [&](sql::CopyRows& rows) {
+                 for (const Opening& opening : openings) {
+                   if (is_new(opening) && opening.quantity != 0)
+                     rows.add(opening.sku, opening.quantity, MovementReason::opening, "", now);
+                 }
+               });
 }
 
 bool deduct(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity,

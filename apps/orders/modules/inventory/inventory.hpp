@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +90,13 @@ HOLDFAST_DESCRIBE(Imbalance, (sku, level, movements))
 
 /// Starts a sku at `quantity`. False, and nothing done, where it has been opened before.
 bool open(const Context& ctx, sql::Transaction& tx, std::string_view sku, std::int64_t quantity);
+
+struct Opening {
+  std::string_view sku;
+  std::int64_t quantity = 0;
+};
+/// The same for many, each sku once: written in bulk where the database can do that.
+void open_many(const Context& ctx, sql::Transaction& tx, std::span<const Opening> openings);
 
 /// Takes `quantity` (positive) off the level if it is there: one guarded statement and one movement.
 /// False, and nothing done, where there is less or the sku is unknown.
