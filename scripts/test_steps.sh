@@ -78,6 +78,7 @@ postgres_tests() {
   filter='Broker*:*/Broker.*:*Poison*:SagaWorkers*:Idempotency*:Subscribers*:Incoming*:OverTheNetwork*'
   filter+=':*/BrokerContract.KeepsEach*:*/BrokerContract.AProcessKilled*:*/BrokerContract.WhatIsSentTwice*'
   filter+=':*/ServerContract.AServerKilled*:*/LeaseContract.*/sql:*/ClaimsOverBrokers.*/embedded'
+  filter+=':RedisAnswersTest.AnAnswer*:RedisAnswersTest.WhatARepeat*'
   filter+=':-*InVirtualTime*:*OnARetryIsCounted*'
   run_gtest build/holdfast_tests
   filter='-ProductPage.*'  # these wait for a time that only simulated runtimes bring about

@@ -96,7 +96,7 @@ const std::map<std::string, std::set<std::string>>& arrows() {
       {"lease", {"base", "config", "observe", "runtime", "resilience", "sql", "redis"}},
       {"messaging", {"base", "config", "observe", "runtime", "resilience", "sql", "redis"}},
       {"saga", {"base", "config", "observe", "runtime", "resilience", "sql", "messaging"}},
-      {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql"}},
+      {"idempotency", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "redis"}},
       {"webhooks", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},
       {"blob", {"base", "config", "observe", "runtime", "resilience", "http", "sql", "messaging"}},
   };

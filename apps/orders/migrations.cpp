@@ -52,7 +52,7 @@ std::vector<sql::Migration> migrations() {
                           {9, messaging, 1},  {10, webhooks, 0},   {11, saga, 0},         {12, payments, 0},
                           {13, shipping, 0},  {14, catalog, 1},    {15, catalog, 2},      {16, messaging, 2},
                           {17, messaging, 3}, {18, payments, 1},   {19, blob, 0},         {20, blob, 1},
-                          {21, lease, 0}};
+                          {21, lease, 0},     {22, idempotency, 1}};
 
   std::vector<sql::Migration> steps;
   std::size_t there_are = 0;

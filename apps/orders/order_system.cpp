@@ -18,6 +18,7 @@
 #include "holdfast/http/server.hpp"
 #include "holdfast/http/tarpit.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
+#include "holdfast/idempotency/schema.hpp"
 #include "holdfast/messaging/outbox.hpp"
 #include "holdfast/observe/health.hpp"
 #include "holdfast/resilience/admission.hpp"
@@ -226,14 +227,22 @@ struct OrderSystem::State {
                       [this](const Context& own) { webhook_deliveries->follow_interest(own, *database); });
   }
 
+  /// A file beside us is asked as quickly as a Redis: there would be nothing to gain.
+  idempotency::Answers* committed_answers(const Context& ctx) {
+    if (sqlite_file(settings)) return nullptr;
+    return shared->answers(idempotency::store_id(ctx, *database, runtime.random()));
+  }
+
   void start_background(const Context& ctx) {
     background.emplace(ctx.detached());
     background->spawn("log flush", [this](const Context& own) { flush_log(own); });
     background->spawn("database probe", [this](const Context& own) { stored->run_probes(own); });
     background->spawn("replicas", [this](const Context& own) { stored->run_replicas(own); });
     if (role == Role::serve) {
-      idempotency = std::make_unique<idempotency::Idempotency>(*database, metrics,
-                                                               idempotency_options(settings.idempotency));
+      shared =
+          std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
+      idempotency = std::make_unique<idempotency::Idempotency>(
+          *database, metrics, idempotency_options(settings.idempotency), committed_answers(ctx));
       background->spawn("idempotency sweeper", [this](const Context& own) { idempotency->run_sweeper(own); });
     }
   }
@@ -281,7 +290,6 @@ struct OrderSystem::State {
 
   http::Router make_router() {
     http::Router router;
-    shared = std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
     add_middlewares(router);
     const auto reads_for = [this](const http::Request& request) -> sql::Database& {
       return stored->reads_for(request);
@@ -425,13 +433,13 @@ struct OrderSystem::State {
   std::unique_ptr<webhooks::Deliveries> webhook_deliveries;
   std::unique_ptr<http::Client> webhook_client;
   std::unique_ptr<webhooks::Sender> webhook_sender;
+  std::unique_ptr<RedisWiring> shared;
   std::unique_ptr<idempotency::Idempotency> idempotency;
   std::unique_ptr<BlobWiring> blobs;
   std::optional<runtime::FiberGroup> background;
   std::unique_ptr<BrokerWiring> broker;
   std::unique_ptr<resilience::AdmissionGate> gate;
   std::unique_ptr<resilience::AdmissionGate> reports_gate;
-  std::unique_ptr<RedisWiring> shared;
   std::unique_ptr<resilience::RateLimits> limiter;
   std::unique_ptr<access::Authenticator> authenticator;
   std::unique_ptr<catalog::ProductPages> pages;

@@ -221,17 +221,22 @@ HOLDFAST_DESCRIBE(RateLimitSettings, (enabled, algorithm, requests, window, burs
 struct IdempotencySettings {
   std::chrono::minutes retention = std::chrono::hours(48);
   std::chrono::milliseconds longest_wait = std::chrono::seconds(10);
+  bool fast = true;
 
   static constexpr auto rules() {
-    return holdfast::rules(field<&IdempotencySettings::retention>()
-                               .range(1, 527'040)
-                               .doc("How long a key and its answer are known."),
-                           field<&IdempotencySettings::longest_wait>()
-                               .range(0, 600'000)
-                               .doc("For the same key in flight, then 409."));
+    return holdfast::rules(
+        field<&IdempotencySettings::fast>().doc(
+            "Whether committed answers are kept in Redis too, for minutes, where there are redis.url and a "
+            "PostgreSQL: repeated requests don't ask the database."),
+        field<&IdempotencySettings::retention>()
+            .range(1, 527'040)
+            .doc("How long a key and its answer are known."),
+        field<&IdempotencySettings::longest_wait>()
+            .range(0, 600'000)
+            .doc("For the same key in flight, then 409."));
   }
 };
-HOLDFAST_DESCRIBE(IdempotencySettings, (retention, longest_wait))
+HOLDFAST_DESCRIBE(IdempotencySettings, (retention, longest_wait, fast))
 
 /// How the relay hears of the outbox's messages; for brokers other than the embedded one.
 enum class RelayKind : std::uint8_t {

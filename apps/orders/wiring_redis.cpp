@@ -1,10 +1,13 @@
 #include "orders/wiring_redis.hpp"
 
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "holdfast/cache/memory_cache.hpp"
 #include "holdfast/cache/redis_cache.hpp"
 #include "holdfast/cache/tiered_cache.hpp"
+#include "holdfast/idempotency/redis_answers.hpp"
 #include "holdfast/redis/client.hpp"
 #include "holdfast/redis/shared_rate_limits.hpp"
 #include "holdfast/resilience/rate_limiter.hpp"
@@ -37,6 +40,7 @@ struct Shared {
   redis::Client client;
   cache::RedisCache values;
   cache::TieredCache tiers;
+  std::optional<idempotency::RedisAnswers> answers;
 };
 
 }  // namespace
@@ -44,6 +48,7 @@ struct Shared {
 struct RedisWiring::State {
   State(const Settings& the_settings, const Parts& the_parts)
       : settings(the_settings.redis),
+        keys(the_settings.idempotency),
         parts(the_parts),
         local({.max_bytes = kMaxCacheBytes, .max_entries = the_settings.catalog.page.max_remembered},
               parts.runtime.clock(), parts.runtime.random(), parts.metrics) {
@@ -51,6 +56,7 @@ struct RedisWiring::State {
   }
 
   const RedisSettings settings;
+  const IdempotencySettings keys;
   const Parts parts;
   cache::MemoryCache local;
   std::optional<Shared> shared;
@@ -64,6 +70,17 @@ RedisWiring::~RedisWiring() = default;
 cache::Cache& RedisWiring::cache() noexcept {
   if (state_->shared) return state_->shared->tiers;
   return state_->local;
+}
+
+idempotency::Answers* RedisWiring::answers(std::string of) {
+  if (!state_->shared || !state_->keys.fast) return nullptr;
+  Shared& shared = *state_->shared;
+  idempotency::RedisAnswersOptions options;
+  options.prefix = state_->settings.prefix;
+  options.of = std::move(of);
+  options.keep_for = std::min<Duration>(options.keep_for, state_->keys.retention);
+  return &shared.answers.emplace(state_->parts.runtime, shared.client, state_->parts.metrics,
+                                 std::move(options));
 }
 
 std::unique_ptr<resilience::RateLimits> RedisWiring::rate_limits(

@@ -8,9 +8,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "holdfast/cache/cache.hpp"
+#include "holdfast/idempotency/answers.hpp"
 #include "holdfast/observe/log.hpp"
 #include "holdfast/observe/metrics.hpp"
 #include "holdfast/resilience/dependencies.hpp"
@@ -36,6 +38,9 @@ class RedisWiring {
   ~RedisWiring();
 
   cache::Cache& cache() noexcept;
+  /// Of committed answers of the database that `of` names; null where there is no Redis, or idempotency.fast
+  /// is off. Called once.
+  idempotency::Answers* answers(std::string of);
   /// Must not outlive this.
   std::unique_ptr<resilience::RateLimits> rate_limits(const std::vector<resilience::RatePolicy>& policies,
                                                       std::size_t max_clients);

@@ -5,6 +5,7 @@
 
 #include "holdfast/redis/testing/server.hpp"
 #include "holdfast/runtime/fiber.hpp"
+#include "holdfast/sql/testing/test_database.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 #include "orders/testing/running_system.hpp"
 
@@ -117,6 +118,32 @@ TEST_F(OrderSystemOnRedis, WhatOneProcessLookedUpAnotherShowsAndADeadRedisOnlyCo
       return answered() > before;
     })) << "it is used again, without a restart";
     EXPECT_EQ(a.get("/v1/products/MUG/page").status, 200);
+  });
+}
+
+TEST_F(OrderSystemOnRedis, ARepeatedOrderIsAnsweredFromRedisAndOfItsOwnDatabaseOnly) {
+  with_two([](RedisServer& server, RunningSystem& a, RunningSystem& b) {
+    for (RunningSystem* system : {&a, &b}) system->add_product("MUG", 850, 10);
+    const char* order = R"({"customerId":"1","items":[{"sku":"MUG","quantity":2}]})";
+    const Answer first = a.order("k1", order);
+    EXPECT_EQ(first.status, 201);
+    const auto again = [&] {
+      const Answer answer = a.order("k1", order);
+      EXPECT_EQ(answer.body, first.body);
+      EXPECT_EQ(answer.header("Idempotent-Replayed"), "true");
+    };
+    const auto hits = [&] {
+      return a.metrics.counter("holdfast_idempotency_fast_total", "", {{"outcome", "hit"}}).value();
+    };
+    EXPECT_TRUE(eventually(a.ctx, [&] {
+      again();
+      return hits() > 0 || !sql::on_postgres();  // a file beside us is asked as quickly
+    }));
+    EXPECT_NE(b.order("k1", order).body, first.body);
+    server.kill();
+    again();
+    server.start();  // knows nothing any more
+    again();
   });
 }
 

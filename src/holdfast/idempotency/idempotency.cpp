@@ -64,9 +64,10 @@ std::optional<std::string> key_of(const http::Request& request, http::Idempotenc
 }  // namespace
 
 struct Idempotency::State {
-  State(sql::Database& the_database, observe::Metrics& metrics, Options the_options)
+  State(sql::Database& the_database, observe::Metrics& metrics, Options the_options, Answers* the_answers)
       : database(the_database),
         options(std::move(the_options)),
+        answers(the_answers),
         in_flight(options.max_in_flight),
         stored(metrics.counter("holdfast_idempotency_stored_total", "Answers stored with their key.")),
         replays(metrics.counter("holdfast_idempotency_replays_total", "Stored answers given again.")),
@@ -84,12 +85,13 @@ struct Idempotency::State {
   http::Response handle(Transactions transactions, const Context& ctx, http::Request& request,
                         const Prepare& prepare);
   http::Response once(Transactions transactions, const Context& ctx, const http::Request& request,
-                      const Effect& effect, const Scope& scope);
+                      const Effect& effect, const Scope& scope, const Sha256Digest& fingerprint);
   http::Response run_effect(const Context& ctx, sql::Transaction& tx, const http::Request& request,
                             const Effect& effect) const;
 
   sql::Database& database;
   const Options options;
+  Answers* const answers;
   InFlight in_flight;
   observe::Counter stored, replays, mismatches, conflicts, swept;
 };
@@ -115,17 +117,25 @@ http::Response Idempotency::State::handle(Transactions transactions, const Conte
       refuse_in_use();
     }
   }
-  return once(transactions, ctx, request, prepare(ctx, request), scope);
+  const Sha256Digest fingerprint = fingerprint_of(request);
+  if (answers != nullptr) {
+    if (auto known = answers->find(ctx, scope, fingerprint)) {
+      replays.add();
+      known->set("Idempotent-Replayed", "true");
+      return std::move(*known);
+    }
+  }
+  return once(transactions, ctx, request, prepare(ctx, request), scope, fingerprint);
 }
 
 http::Response Idempotency::State::once(Transactions transactions, const Context& ctx,
                                         const http::Request& request, const Effect& effect,
-                                        const Scope& scope) {
-  const Sha256Digest fingerprint = fingerprint_of(request);
+                                        const Scope& scope, const Sha256Digest& fingerprint) {
   struct Outcome {
     bool replayed = false;
     bool mismatch = false;
     http::Response response;
+    WallTime expires_at{};
   };
   Outcome outcome;
   try {
@@ -136,12 +146,14 @@ http::Response Idempotency::State::once(Transactions transactions, const Context
           const WallTime now = ctx.clock().wall_now();
           if (auto record = find_record(tx, scope, now)) {
             if (record->fingerprint != fingerprint) return {.mismatch = true};
-            return {.replayed = true, .response = std::move(record->response)};
+            return {
+                .replayed = true, .response = std::move(record->response), .expires_at = record->expires_at};
           }
           Outcome done{.response = run_effect(ctx, tx, request, effect)};
           HOLDFAST_FAULT("idempotency.after_effect");
           const auto kept = std::chrono::ceil<std::chrono::microseconds>(options.retention);
-          insert_record(tx, scope, fingerprint, done.response, options.stored_headers, now, now + kept);
+          done.expires_at = now + kept;
+          insert_record(tx, scope, fingerprint, done.response, options.stored_headers, now, done.expires_at);
           return done;
         });
   } catch (NotStored& answer) {
@@ -151,6 +163,10 @@ http::Response Idempotency::State::once(Transactions transactions, const Context
   if (outcome.mismatch) {
     mismatches.add();
     refuse_other_payload();
+  }
+  if (answers != nullptr) {
+    answers->keep(scope, fingerprint, as_stored(outcome.response, options.stored_headers),
+                  outcome.expires_at - ctx.clock().wall_now());
   }
   if (outcome.replayed) {
     replays.add();
@@ -181,8 +197,9 @@ http::Response Idempotency::State::run_effect(const Context& ctx, sql::Transacti
   return response;
 }
 
-Idempotency::Idempotency(sql::Database& database, observe::Metrics& metrics, Options options)
-    : state_(std::make_unique<State>(database, metrics, std::move(options))) {}
+Idempotency::Idempotency(sql::Database& database, observe::Metrics& metrics, Options options,
+                         Answers* answers)
+    : state_(std::make_unique<State>(database, metrics, std::move(options), answers)) {}
 
 Idempotency::~Idempotency() = default;
 

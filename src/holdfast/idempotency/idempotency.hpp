@@ -21,6 +21,7 @@
 #include "holdfast/http/request.hpp"
 #include "holdfast/http/response.hpp"
 #include "holdfast/http/route.hpp"
+#include "holdfast/idempotency/answers.hpp"
 #include "holdfast/observe/metrics.hpp"
 #include "holdfast/sql/database.hpp"
 
@@ -48,8 +49,10 @@ struct Options {
 
 class Idempotency {
  public:
-  /// Both are borrowed and must outlive every handler made.
-  Idempotency(sql::Database& database, observe::Metrics& metrics, Options options = {});
+  /// All are borrowed and must outlive every handler made. `answers`, where there is one, is asked first:
+  /// what it knows costs no transaction.
+  Idempotency(sql::Database& database, observe::Metrics& metrics, Options options = {},
+              Answers* answers = nullptr);
   ~Idempotency();
   Idempotency(const Idempotency&) = delete;
   Idempotency& operator=(const Idempotency&) = delete;

@@ -1,8 +1,11 @@
 // The table of this room: idempotency_records.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include "holdfast/base/random.hpp"
+#include "holdfast/sql/database.hpp"
 #include "holdfast/sql/migrations.hpp"
 
 namespace holdfast::idempotency {
@@ -11,5 +14,8 @@ namespace holdfast::idempotency {
 inline constexpr std::int64_t kFirstMigration = 200;
 
 std::vector<sql::Migration> migrations();
+
+/// Names this database, at random and once: whoever keeps its answers elsewhere does so under it.
+std::string store_id(const Context& ctx, sql::Database& database, Random& random);
 
 }  // namespace holdfast::idempotency

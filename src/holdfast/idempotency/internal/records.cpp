@@ -8,7 +8,6 @@
 #include "holdfast/base/json.hpp"
 
 namespace holdfast::idempotency {
-namespace {
 
 std::string headers_json(const http::Response& response, const std::vector<std::string>& stored) {
   std::string text;
@@ -31,7 +30,12 @@ void read_headers(const std::string& json, http::Response& response) {
     response.add(header.items()[0].as_string(), header.items()[1].as_string());
 }
 
-}  // namespace
+http::Response as_stored(const http::Response& response, const std::vector<std::string>& stored_headers) {
+  http::Response kept(response.status);
+  read_headers(headers_json(response, stored_headers), kept);
+  kept.body = response.body;
+  return kept;
+}
 
 std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, WallTime now) {
   using Row = std::tuple<Sha256Digest, int, std::string, std::vector<std::byte>, WallTime>;
@@ -44,7 +48,7 @@ std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, Wall
     tx.execute("delete from idempotency_records where scope = $1", scope);
     return std::nullopt;
   }
-  Record record{.fingerprint = fingerprint, .response = http::Response(status)};
+  Record record{.fingerprint = fingerprint, .response = http::Response(status), .expires_at = expires_at};
   read_headers(headers, record.response);
   record.response.body.assign(reinterpret_cast<const char*>(body.data()), body.size());
   return record;

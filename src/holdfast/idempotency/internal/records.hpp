@@ -16,7 +16,16 @@ namespace holdfast::idempotency {
 struct Record {
   Sha256Digest fingerprint{};
   http::Response response;
+  WallTime expires_at{};
 };
+
+/// The status, the body, and those headers that `stored_headers` names.
+http::Response as_stored(const http::Response& response, const std::vector<std::string>& stored_headers);
+
+/// Headers as text, those that `stored` names, and back.
+std::string headers_json(const http::Response& response, const std::vector<std::string>& stored);
+/// Throws what JsonDocument::parse throws.
+void read_headers(const std::string& json, http::Response& response);
 
 /// The record of `scope`, unless it has expired; then it is deleted.
 std::optional<Record> find_record(sql::Transaction& tx, const Scope& scope, WallTime now);
