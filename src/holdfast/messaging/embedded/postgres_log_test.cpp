@@ -36,6 +36,7 @@ class PostgresLog : public ::testing::TestWithParam<Writers> {
   std::unique_ptr<sql::Database> open(Writers writers) const {
     auto options = PostgresServer::shared().options(name_);
     options.writers = writers;
+    options.max_attempts = 1000;  // on a busy machine the same one may lose very often
     return sql::postgres::open(*runtime_, options);
   }
   Node node() const { return Node(*runtime_, open(GetParam()), {.poll = 50ms}); }
