@@ -115,6 +115,7 @@ report() { # RATE NAME
 }
 echo "== from the request to shipped, open loop"
 report "$(awk -v r="$peak" 'BEGIN { print r / 2 }')" "at half"
+report "$(awk -v r="$peak" 'BEGIN { print r / 4 }')" "at a quarter"
 report 20 "alone"
 
 "$build/bench/bench_order_load" --port "$port" --get /health/live --connections 1 --warmup 0 --seconds 1 >"$place/get"
