@@ -1,5 +1,6 @@
 #include "support/fleet_broker.hpp"
 
+#include "holdfast/messaging/testing/kafka_server.hpp"
 #include "holdfast/messaging/testing/nats_server.hpp"
 #include "holdfast/messaging/testing/rabbit_server.hpp"
 #include "holdfast/redis/testing/server.hpp"
@@ -31,6 +32,16 @@ FleetBroker rabbitmq() {
           .start = [server] { server->start(); }};
 }
 
+/// A mock: killed, it has lost its store.
+FleetBroker kafka() {
+  const auto server = std::make_shared<messaging::KafkaServer>();
+  server->make_topic("holdfast", 64);
+  return {.environment = {{"HOLDFAST_BROKER_KIND", "kafka"},
+                          {"HOLDFAST_BROKER_KAFKA_SERVERS", server->address()}},
+          .kill = [server] { server->kill_hard(); },
+          .start = [server] { server->start(); }};
+}
+
 bool always() { return true; }
 
 }  // namespace
@@ -43,6 +54,7 @@ const std::vector<FleetBrokerKind>& fleet_brokers() {
        }},
       {"redis", [] { return !redis::testing::RedisServer::unwanted(); }, "redis-server is not wanted",
        &redis_streams},
+      {"kafka", &always, "", &kafka},
       {"nats", &messaging::NatsServer::installed, messaging::NatsServer::kMissing, &nats},
       {"rabbitmq", &messaging::RabbitServer::installed, messaging::RabbitServer::kMissing, &rabbitmq},
   };

@@ -279,6 +279,38 @@ TEST_F(KafkaFailures, WhatTheServerRefusesForAMomentIsSentAllTheSame) {
   });
 }
 
+TEST_F(KafkaFailures, AProducerThatLostItsPlaceBeginsAnew) {
+  run([&](const Context& ctx, runtime::Runtime& runtime) {
+    observe::Metrics metrics;
+    KafkaServer server;
+    kafka::Options options = this->options("place");
+    options.servers = {server.address()};
+    options.request_timeout = 500ms;
+    server.make_topic(options.topic, 4);
+    KafkaLink link(runtime, metrics, options);
+    link.topic.connect(ctx);
+    std::int64_t position = 0;
+    for (const int error :
+         {RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER,
+          RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED}) {
+      ++position;
+      server.fail(kProduce, error, 1);
+      EXPECT_TRUE(eventually(ctx,
+                             [&] {
+                               return thrown_by([&] {
+                                        link.topic.send(ctx.with_timeout(500ms), link.topic.log_identity(ctx),
+                                                        example(position));
+                                      })
+                                   .empty();
+                             }))
+          << error << link.topic.problem();
+    }
+    EXPECT_EQ(link.topic.last_position(ctx), position);
+    EXPECT_GE(metrics.counter("holdfast_kafka_producer_renewals_total", "").value(), 1u);
+    link.close(ctx);
+  });
+}
+
 TEST_F(KafkaFailures, ACoordinatorThatMovesIsFoundAgain) {
   run([&](const Context& ctx, runtime::Runtime& runtime) {
     observe::Metrics metrics;

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kEventsATurn = 256;
 constexpr Duration kAnswerGrace = std::chrono::seconds(1);  ///< librdkafka's own timeout comes first
 constexpr std::size_t kErrorText = 512;
+constexpr int kStuckAfter = 2;  ///< request timeouts of deliveries that fail
 
 struct FreeList {
   void operator()(rd_kafka_topic_partition_list_t* list) const noexcept {
@@ -153,7 +154,14 @@ void Client::drop_live() noexcept {
 }
 
 void Client::renew_if_broken() {
-  if (!broken_) return;
+  const bool stuck = failing_since_ && !down_ &&
+                     runtime_.clock().now() - *failing_since_ > kStuckAfter * options_.request_timeout;
+  if (!broken_ && !stuck) return;
+  if (stuck) {
+    logger_.warn("Kafka answers, and has taken no message for long; the producer is made anew",
+                 {{"error", last_error_}});
+  }
+  failing_since_.reset();
   renewals_.add();
   drop_live();
   start();
@@ -237,7 +245,12 @@ void Client::landed(rd_kafka_op_s& event) {
                       return other->partition == message->partition && other->err == message->err;
                     }) == 1;
     flight->landed.open();
-    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) down_ = false;
+    if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      down_ = false;
+      failing_since_.reset();
+    } else if (message->err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && !failing_since_) {
+      failing_since_ = runtime_.clock().now();
+    }
   }
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -47,7 +48,8 @@ class Client {
   void start();
   /// Gives up what is under way. Idempotent.
   void stop(const Context& ctx) noexcept;
-  /// Makes a new instance where the former had a fatal error.
+  /// Makes a new instance where the former had a fatal error, or delivers nothing though the cluster answers:
+  /// an idempotent producer may wait for ever for sequence numbers that it and the server disagree on.
   void renew_if_broken();
 
   /// Returns once all in-sync replicas have it. A message of a position that is still under way from before
@@ -109,7 +111,8 @@ class Client {
   std::map<std::int64_t, std::shared_ptr<Flight>> by_position_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Asking>> asking_;
   std::string last_error_;
-  std::string refusal_;  // why trying again is no use
+  std::string refusal_;                   // why trying again is no use
+  std::optional<Instant> failing_since_;  // deliveries, without one that did not
   bool down_ = false;
   bool broken_ = false;
   bool running_ = false;

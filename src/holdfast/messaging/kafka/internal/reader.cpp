@@ -132,16 +132,22 @@ void PartitionReader::move_partitions(const Context& ctx) {
   if (moves.empty()) return;
   for (const Move& move : moves)
     silence(*consumer_->partitions[static_cast<std::size_t>(move.partition)].queue);
-  log_.client().pool().run(ctx.detached(), [&, &consumer = *consumer_] {
-    for (const Move& move : moves) {
-      if (move.stop) rd_kafka_consume_stop(consumer.topic.get(), move.partition);
-      if (!move.start_at) continue;
-      // A queue of its own for each start: nothing in it was fetched for a former one.
-      QueueHandle& queue = consumer.partitions[static_cast<std::size_t>(move.partition)].queue;
-      queue.reset(rd_kafka_queue_new(consumer.instance.get()));
-      rd_kafka_consume_start_queue(consumer.topic.get(), move.partition, *move.start_at, queue.get());
-    }
-  });
+  try {
+    log_.client().pool().run(ctx.detached(), [&, &consumer = *consumer_] {
+      for (const Move& move : moves) {
+        if (move.stop) rd_kafka_consume_stop(consumer.topic.get(), move.partition);
+        if (!move.start_at) continue;
+        // A queue of its own for each start: nothing in it was fetched for a former one.
+        QueueHandle& queue = consumer.partitions[static_cast<std::size_t>(move.partition)].queue;
+        queue.reset(rd_kafka_queue_new(consumer.instance.get()));
+        rd_kafka_consume_start_queue(consumer.topic.get(), move.partition, *move.start_at, queue.get());
+      }
+    });
+  } catch (...) {  // no room in the pool: it is not known what is started, so all is begun anew
+    drop_consumer();
+    identity_.clear();
+    throw;
+  }
   for (const Move& move : moves) {
     Partition& partition = consumer_->partitions[static_cast<std::size_t>(move.partition)];
     partition.started = move.start_at.has_value();
