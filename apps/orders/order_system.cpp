@@ -30,6 +30,7 @@
 #include "holdfast/webhooks/subscribers.hpp"
 #include "orders/dependencies_ops.hpp"
 #include "orders/modules/access/http_routes.hpp"
+#include "orders/modules/catalog/changes.hpp"
 #include "orders/modules/catalog/http_routes.hpp"
 #include "orders/modules/inventory/http_routes.hpp"
 #include "orders/modules/notifications/guarded_transport.hpp"
@@ -238,9 +239,8 @@ struct OrderSystem::State {
     background->spawn("log flush", [this](const Context& own) { flush_log(own); });
     background->spawn("database probe", [this](const Context& own) { stored->run_probes(own); });
     background->spawn("replicas", [this](const Context& own) { stored->run_replicas(own); });
+    shared = std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
     if (role == Role::serve) {
-      shared =
-          std::make_unique<RedisWiring>(settings, RedisWiring::Parts{runtime, metrics, log, dependencies});
       idempotency = std::make_unique<idempotency::Idempotency>(
           *database, metrics, idempotency_options(settings.idempotency), committed_answers(ctx));
       background->spawn("idempotency sweeper", [this](const Context& own) { idempotency->run_sweeper(own); });
@@ -273,6 +273,9 @@ struct OrderSystem::State {
     messaging::Subscriber& subscriber = broker->subscriber();
     subscriber.subscribe(notifications->subscription(), notifications->handler());
     subscriber.subscribe(catalog::bought_together_subscription(), catalog::bought_together_handler());
+    subscriber.subscribe(catalog::page_cache_subscription(),
+                         catalog::page_cache_handler(catalog::ProductPages::forgetting(
+                             shared->cache(), runtime.clock(), runtime.random(), metrics)));
     if (settings.webhooks.enabled) {
       subscriber.subscribe(webhook_deliveries->subscription({std::string(ordering::kTopic)}),
                            webhook_deliveries->handler(*database));
@@ -294,10 +297,12 @@ struct OrderSystem::State {
     const auto reads_for = [this](const http::Request& request) -> sql::Database& {
       return stored->reads_for(request);
     };
-    catalog::add_routes(router, *database, *idempotency, settings.http.max_import_body.bytes, reads_for);
+    catalog::add_routes(router, *database, *idempotency, *outbox, settings.http.max_import_body.bytes,
+                        reads_for);
     pages = std::make_unique<catalog::ProductPages>(
         catalog::sources_of(*database), settings.catalog.page,
-        catalog::ProductPages::Parts{shared->cache(), runtime.clock(), runtime.random(), metrics},
+        catalog::ProductPages::Parts{shared->cache(), !settings.redis.url.empty(), runtime.clock(),
+                                     runtime.random(), metrics},
         log.logger("catalog"));
     catalog::add_page_routes(router, *database, *idempotency, ids, *pages);
     inventory::add_routes(router, *database, *idempotency);

@@ -147,6 +147,54 @@ TEST_F(OrderSystemOnRedis, ARepeatedOrderIsAnsweredFromRedisAndOfItsOwnDatabaseO
   });
 }
 
+/// Two processes on one database and one Redis.
+TEST_F(OrderSystemOnRedis, APriceThatChangesInOneProcessIsSoonShownByTheOther) {
+  RedisServer server;
+  const sql::TestDatabase database;
+  const sql::TemporaryFolder folder;
+  SystemClock clock;
+  SeededRandom random(5);
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  runtime.run([&](const Context& ctx) {
+    Settings settings = testing::test_settings(folder.path());
+    if (sql::on_postgres()) settings.database.url = config::Secret(database.url());
+    settings.redis.url = config::Secret(server.url());
+    settings.redis.answer_timeout = 5s;
+    RunningSystem a(ctx, runtime, settings);
+    RunningSystem b(ctx, runtime, settings);
+    b.key = b.admin = a.admin;
+    a.add_product("MUG", 850, 10);
+    const auto shown = [](RunningSystem& system) { return system.get("/v1/products/MUG/page").body; };
+    const auto loads = [](RunningSystem& system) {
+      return system.metrics
+          .counter("holdfast_cache_loads_total", "", {{"cache", "page_product"}, {"outcome", "loaded"}})
+          .value();
+    };
+    EXPECT_THAT(shown(a), HasSubstr(R"("minor":850)"));
+    for (int i = 0; i < 10; ++i) EXPECT_THAT(shown(b), HasSubstr(R"("minor":850)"));
+    EXPECT_EQ(loads(a) + loads(b), 1u) << "one process looked it up for both";
+    const auto change = [&](const char* price) {
+      const Instant begun = ctx.now();
+      EXPECT_EQ(
+          a.ask(http::Method::patch, "/v1/products/MUG", std::string(R"({"price":{"minor":)") + price + "}}",
+                {{"Content-Type", "application/merge-patch+json"}})
+              .status,
+          200);
+      const std::string wanted = std::string(R"("minor":)") + price;
+      for (RunningSystem* system : {&a, &b}) {
+        EXPECT_TRUE(eventually(ctx, [&] { return shown(*system).find(wanted) != std::string::npos; }))
+            << shown(*system);
+      }
+      return ctx.now() - begun;
+    };
+    EXPECT_LT(change("900"), 4s) << "it would be remembered for a minute";
+    server.kill();
+    EXPECT_LT(change("950"), 5s) << "what can't be heard of is believed for two seconds";
+    server.start();
+    EXPECT_LT(change("975"), 8s);
+  });
+}
+
 TEST_F(OrderSystemOnRedis, StartsAndServesWhileThereIsNoneYet) {
   testing::with_system(
       [](RunningSystem& s) {

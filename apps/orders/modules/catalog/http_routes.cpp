@@ -4,6 +4,7 @@
 
 #include "holdfast/http/conditional.hpp"
 #include "orders/modules/catalog/catalog.hpp"
+#include "orders/modules/catalog/changes.hpp"
 #include "orders/shared/http.hpp"
 
 namespace holdfast::orders::catalog {
@@ -195,17 +196,20 @@ void require_csv(const http::Request& request) {
   throw http::HttpError(415, "unsupported_media_type", "The body must be text/csv.");
 }
 
-ImportAnswer import_products(const Context& ctx, sql::Database& database, const ImportQuery& query,
-                             http::Request& request) {
+ImportAnswer import_products(const Context& ctx, sql::Database& database, messaging::Publisher& publisher,
+                             const ImportQuery& query, http::Request& request) {
   require_csv(request);
   ImportAnswer answer;
-  ProductImport import(database, options_of(query), [&](const RejectedLine& line) {
-    if (answer.rejected_lines.size() < kMaxRejectedLinesListed) {
-      answer.rejected_lines.push_back(line);
-    } else {
-      ++answer.rejected_lines_omitted;
-    }
-  });
+  ProductImport import(
+      database, options_of(query),
+      [&](const RejectedLine& line) {
+        if (answer.rejected_lines.size() < kMaxRejectedLinesListed) {
+          answer.rejected_lines.push_back(line);
+        } else {
+          ++answer.rejected_lines_omitted;
+        }
+      },
+      &publisher);
   if (request.body_reader == nullptr) {
     import.push(ctx, request.body);
   } else {
@@ -248,14 +252,17 @@ http::RouteInfo changing(std::string name, std::string summary) {
           .idempotency = http::Idempotency::optional};
 }
 
-idempotency::Effect archive_effect(const http::Request& request) {
-  return [path = read_path<ProductPath>(request), if_match = std::string(request.header("If-Match"))](
-             const Context& ctx, sql::Transaction& tx) {
-    return product_answer(200, archive(ctx, tx, path.sku, expected_version(tx, path.sku, if_match)));
+idempotency::Effect archive_effect(const http::Request& request, messaging::Publisher& publisher) {
+  return [&publisher, path = read_path<ProductPath>(request),
+          if_match = std::string(request.header("If-Match"))](const Context& ctx, sql::Transaction& tx) {
+    const Product product = archive(ctx, tx, path.sku, expected_version(tx, path.sku, if_match));
+    publish_changes(ctx, tx, publisher, {product.sku});
+    return product_answer(200, product);
   };
 }
 
-void add_changing(http::Router& router, idempotency::Idempotency& idempotency) {
+void add_changing(http::Router& router, idempotency::Idempotency& idempotency,
+                  messaging::Publisher& publisher) {
   using idempotency::Effect;
   router.post("/v1/products",
               idempotency.transactional("create product",
@@ -270,14 +277,16 @@ void add_changing(http::Router& router, idempotency::Idempotency& idempotency) {
                   changing("createProduct", "Adds a product, with its stock"), 201));
   router.put("/v1/products/{sku}",
              idempotency.transactional("replace product",
-                                       [](const Context&, http::Request& request) -> Effect {
-                                         return [path = read_path<ProductPath>(request),
+                                       [&publisher](const Context&, http::Request& request) -> Effect {
+                                         return [&publisher, path = read_path<ProductPath>(request),
                                                  contents = read_body<ProductContents>(request),
                                                  if_match = std::string(request.header("If-Match"))](
                                                     const Context& ctx, sql::Transaction& tx) {
-                                           return product_answer(
-                                               200, replace(ctx, tx, path.sku, contents,
-                                                            expected_version(tx, path.sku, if_match)));
+                                           const Product product =
+                                               replace(ctx, tx, path.sku, contents,
+                                                       expected_version(tx, path.sku, if_match));
+                                           publish_changes(ctx, tx, publisher, {product.sku});
+                                           return product_answer(200, product);
                                          };
                                        }),
              described<ProductPath, ProductContents, Product>(
@@ -285,20 +294,22 @@ void add_changing(http::Router& router, idempotency::Idempotency& idempotency) {
   router.patch("/v1/products/{sku}",
                idempotency.transactional(
                    "patch product",
-                   [](const Context&, http::Request& request) -> Effect {
+                   [&publisher](const Context&, http::Request& request) -> Effect {
                      http::binding::require_json(request, true);
                      auto document = std::make_shared<const JsonDocument>(http::binding::parse_body(request));
-                     return [document, path = read_path<ProductPath>(request),
+                     return [&publisher, document, path = read_path<ProductPath>(request),
                              if_match = std::string(request.header("If-Match"))](const Context& ctx,
                                                                                  sql::Transaction& tx) {
-                       return product_answer(200, patch(ctx, tx, path.sku, document->root(),
-                                                        expected_version(tx, path.sku, if_match)));
+                       const Product product = patch(ctx, tx, path.sku, document->root(),
+                                                     expected_version(tx, path.sku, if_match));
+                       publish_changes(ctx, tx, publisher, {product.sku});
+                       return product_answer(200, product);
                      };
                    }),
                described<ProductPath, ProductContents, Product>(
                    changing("patchProduct", "Changes a product by a merge patch (RFC 7396)"), 200));
-  const auto archiving = [](const Context&, http::Request& request) -> Effect {
-    return archive_effect(request);
+  const auto archiving = [&publisher](const Context&, http::Request& request) -> Effect {
+    return archive_effect(request, publisher);
   };
   router.remove("/v1/products/{sku}", idempotency.transactional("archive product", archiving),
                 described<ProductPath, Nothing, Product>(
@@ -311,10 +322,10 @@ void add_changing(http::Router& router, idempotency::Idempotency& idempotency) {
 }  // namespace
 
 void add_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,
-                std::size_t max_import_bytes, ReadsFor reads_for) {
+                messaging::Publisher& publisher, std::size_t max_import_bytes, ReadsFor reads_for) {
   if (!reads_for) reads_for = [&database](const http::Request&) -> sql::Database& { return database; };
   add_reading(router, database, reads_for);
-  add_changing(router, idempotency);
+  add_changing(router, idempotency, publisher);
   http::RouteInfo info{
       .name = "importProducts",
       .summary = "Adds and changes products by CSV",
@@ -326,10 +337,11 @@ void add_routes(http::Router& router, sql::Database& database, idempotency::Idem
   info.streaming_body = true;
   info.priority = Priority::background;
   info.bulkhead = kReportsBulkhead;
-  http::route(router, http::Method::post, "/v1/products/import", std::move(info),
-              [&database](const Context& ctx, http::Query<ImportQuery> query, http::Request& request) {
-                return import_products(ctx, database, query.value, request);
-              });
+  http::route(
+      router, http::Method::post, "/v1/products/import", std::move(info),
+      [&database, &publisher](const Context& ctx, http::Query<ImportQuery> query, http::Request& request) {
+        return import_products(ctx, database, publisher, query.value, request);
+      });
 }
 
 }  // namespace holdfast::orders::catalog

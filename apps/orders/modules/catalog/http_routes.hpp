@@ -6,6 +6,7 @@
 
 #include "holdfast/http/router.hpp"
 #include "holdfast/idempotency/idempotency.hpp"
+#include "holdfast/messaging/outbox.hpp"
 #include "holdfast/sql/database.hpp"
 #include "orders/modules/catalog/product_page.hpp"
 
@@ -17,9 +18,10 @@ inline constexpr std::size_t kMaxRejectedLinesListed = 1000;
 /// Where a request that only reads may be answered from, be that a little late.
 using ReadsFor = std::function<sql::Database&(const http::Request&)>;
 
-/// Both are borrowed by the routes. Without `reads_for` all is read from `database`.
+/// All are borrowed by the routes. Changes are told by `publisher` (changes.hpp). Without `reads_for` all is
+/// read from `database`.
 void add_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,
-                std::size_t max_import_bytes, ReadsFor reads_for = {});
+                messaging::Publisher& publisher, std::size_t max_import_bytes, ReadsFor reads_for = {});
 
 /// GET /v1/products/{sku}/page, and reviews. All are borrowed.
 void add_page_routes(http::Router& router, sql::Database& database, idempotency::Idempotency& idempotency,

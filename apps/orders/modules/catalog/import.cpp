@@ -9,6 +9,7 @@
 #include "holdfast/base/utf8.hpp"
 #include "holdfast/sql/copy.hpp"
 #include "orders/modules/catalog/catalog.hpp"
+#include "orders/modules/catalog/changes.hpp"
 #include "orders/modules/catalog/product_row.hpp"
 #include "orders/shared/rows_of.hpp"
 
@@ -56,6 +57,7 @@ struct Written {
   std::int64_t created = 0;
   std::int64_t updated = 0;
   std::int64_t unchanged = 0;
+  std::vector<std::string> changed;  // skus of those updated
 };
 
 using Found = std::unordered_map<std::string, Product>;
@@ -109,7 +111,12 @@ Written write_all(const Context& ctx, sql::Transaction& tx, std::span<const NewP
       continue;
     }
     const Product after = replace(ctx, tx, line.sku, contents, before.version);
-    ++(after.version == before.version ? written.unchanged : written.updated);
+    if (after.version == before.version) {
+      ++written.unchanged;
+    } else {
+      ++written.updated;
+      written.changed.push_back(line.sku);
+    }
   }
   if (!absent.empty()) create_many(ctx, tx, absent);
   written.created = static_cast<std::int64_t>(absent.size());
@@ -278,7 +285,9 @@ struct ProductImport::State {
     if (pending.empty()) return;
     const bool has_description = at.description != kNoColumn;
     const Written written = database.transact(*ctx, "import products", [&](sql::Transaction& tx) {
-      return write_all(*ctx, tx, pending, has_description);
+      Written all = write_all(*ctx, tx, pending, has_description);
+      if (publisher != nullptr && !all.changed.empty()) publish_changes(*ctx, tx, *publisher, all.changed);
+      return all;
     });
     report.created += written.created;
     report.updated += written.updated;
@@ -295,11 +304,15 @@ struct ProductImport::State {
   std::unordered_set<std::string> seen;
   std::vector<NewProduct> pending;
   ImportReport report;
+  messaging::Publisher* publisher = nullptr;
   const Context* ctx = nullptr;  // of the push() or finish() that runs
 };
 
-ProductImport::ProductImport(sql::Database& database, ImportOptions options, OnRejected on_rejected)
-    : state_(std::make_unique<State>(database, std::move(options), std::move(on_rejected))) {}
+ProductImport::ProductImport(sql::Database& database, ImportOptions options, OnRejected on_rejected,
+                             messaging::Publisher* publisher)
+    : state_(std::make_unique<State>(database, std::move(options), std::move(on_rejected))) {
+  state_->publisher = publisher;
+}
 ProductImport::~ProductImport() = default;
 
 void ProductImport::push(const Context& ctx, std::string_view chunk) {

@@ -23,6 +23,7 @@
 #include "holdfast/base/csv.hpp"
 #include "holdfast/base/describe.hpp"
 #include "holdfast/base/money.hpp"
+#include "holdfast/messaging/outbox.hpp"
 #include "holdfast/runtime/context.hpp"
 #include "holdfast/sql/database.hpp"
 
@@ -77,8 +78,10 @@ class ProductImport {
  public:
   using OnRejected = std::function<void(const RejectedLine&)>;
 
-  /// `database` is borrowed. `on_rejected` is told of each line, in no particular order of reasons.
-  ProductImport(sql::Database& database, ImportOptions options, OnRejected on_rejected);
+  /// `database` and `publisher` are borrowed. `on_rejected` is told of each line, in no particular order of
+  /// reasons; `publisher`, where there is one, of what changed, a message a batch (changes.hpp).
+  ProductImport(sql::Database& database, ImportOptions options, OnRejected on_rejected,
+                messaging::Publisher* publisher = nullptr);
   ~ProductImport();
   ProductImport(const ProductImport&) = delete;
   ProductImport& operator=(const ProductImport&) = delete;

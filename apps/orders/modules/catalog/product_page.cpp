@@ -27,6 +27,16 @@ cache::CachedOptions cache_options(const PageSettings& settings) {
   return options;
 }
 
+/// Its changes are heard of within moments; the time is for those that were not, where Redis was away.
+cache::CachedOptions product_cache_options() {
+  cache::CachedOptions options;
+  options.name = "page_product";
+  options.fresh_for = std::chrono::minutes(1);
+  options.stale_while_refreshed = Duration(0);
+  options.stale_if_error = Duration(0);
+  return options;
+}
+
 /// As a source that is late: until the caller has no more time, if that is sooner.
 void be_late(const Context& ctx, Duration delay) {
   if (delay <= Duration(0)) return;
@@ -43,6 +53,15 @@ PageSources sources_of(sql::Database& database) {
       PageSources::Critical found{.product = get(db, sku)};
       if (const auto level = inventory::level(db, sku)) found.stock = level->quantity;
       return found;
+    });
+  };
+  sources.product = [&database](const Context& ctx, const std::string& sku) {
+    return database.read(ctx, [&](sql::Snapshot& db) { return catalog::get(db, sku); });
+  };
+  sources.stock = [&database](const Context& ctx, const std::string& sku) {
+    return database.read(ctx, [&](sql::Snapshot& db) {
+      const auto level = inventory::level(db, sku);
+      return level ? level->quantity : std::int64_t{0};
     });
   };
   sources.reviews = [&database](const Context& ctx, const std::string& sku) {
@@ -81,7 +100,26 @@ ProductPages::ProductPages(PageSources sources, const PageSettings& settings, co
                             [this](const Context& ctx, const std::string& sku) {
                               be_late(ctx, settings_.bought_together_delay);
                               return sources_.bought_together(ctx, sku);
-                            }) {}
+                            }) {
+  if (!parts.remember_products) return;
+  kept_products_.emplace(
+      parts.cache, product_cache_options(), parts.clock, parts.random, parts.metrics,
+      [this](const Context& ctx, const std::string& sku) { return sources_.product(ctx, sku); });
+}
+
+std::function<void(const Context&, const std::string& sku)> ProductPages::forgetting(
+    cache::Cache& cache, const Clock& clock, Random& random, observe::Metrics& metrics) {
+  // Shared with the copies of the function: a Cached can't be copied.
+  const auto products =
+      std::make_shared<cache::Cached<Product>>(cache, product_cache_options(), clock, random, metrics);
+  return [products](const Context& ctx, const std::string& sku) { products->invalidate(ctx, sku); };
+}
+
+PageSources::Critical ProductPages::ask_critical(const Context& ctx, const std::string& sku) {
+  if (!kept_products_) return sources_.critical(ctx, sku);
+  const auto product = kept_products_->get(ctx, sku);
+  return {.product = *product, .stock = sources_.stock(ctx, sku)};
+}
 
 /// One line when a part begins to be missing and one when it is back, however many pages there are.
 void ProductPages::tell(const Context& ctx, Part& part, bool degraded, std::string_view why) {
@@ -146,7 +184,7 @@ ProductPage ProductPages::get(const Context& ctx, const std::string& sku) {
   parts.spawn("page bought together", [&](const Context& own) {
     fetch(own, sku, bought_together_, &ProductPages::ask_bought_together, page.bought_together, page);
   });
-  PageSources::Critical critical = sources_.critical(ctx, sku);
+  PageSources::Critical critical = ask_critical(ctx, sku);
   parts.wait();
   page.product = std::move(critical.product);
   page.stock = critical.stock;

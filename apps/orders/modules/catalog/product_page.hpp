@@ -55,6 +55,9 @@ struct PageSources {
     std::int64_t stock = 0;
   };
   std::function<Critical(const Context&, const std::string& sku)> critical;
+  /// The same one by one, where products are remembered and stock is not.
+  std::function<Product(const Context&, const std::string& sku)> product;
+  std::function<std::int64_t(const Context&, const std::string& sku)> stock;
   std::function<ReviewSummary(const Context&, const std::string& sku)> reviews;
   std::function<std::vector<Companion>(const Context&, const std::string& sku)> bought_together;
 };
@@ -67,6 +70,9 @@ class ProductPages {
   /// All are borrowed.
   struct Parts {
     cache::Cache& cache;
+    /// Whether products are remembered too. Right only where every process hears of their changes: where the
+    /// cache is shared, and page_cache_handler() (changes.hpp) calls forget().
+    bool remember_products = false;
     const Clock& clock;
     Random& random;
     observe::Metrics& metrics;
@@ -75,6 +81,13 @@ class ProductPages {
 
   /// Throws what the critical source throws: Error(not_found, "unknown_sku"), and others.
   ProductPage get(const Context& ctx, const std::string& sku);
+
+  /// What of `cache` is about `sku`, for all processes. Throws Error(unavailable) where not all could be
+  /// told: to be called again.
+  static std::function<void(const Context&, const std::string& sku)> forgetting(cache::Cache& cache,
+                                                                                const Clock& clock,
+                                                                                Random& random,
+                                                                                observe::Metrics& metrics);
 
  private:
   /// An optional part, as it was asked for: of now, or since when it is not.
@@ -90,6 +103,7 @@ class ProductPages {
     std::atomic<bool> degraded{false};
   };
 
+  PageSources::Critical ask_critical(const Context& ctx, const std::string& sku);
   Asked<ReviewSummary> ask_reviews(const Context& ctx, const std::string& sku);
   Asked<std::vector<Companion>> ask_bought_together(const Context& ctx, const std::string& sku);
   template <class T>
@@ -107,6 +121,7 @@ class ProductPages {
   resilience::LastGood<std::shared_ptr<const ReviewSummary>> last_reviews_;  // shared with pages that show it
   Part bought_together_;
   cache::Cached<std::vector<Companion>> kept_bought_together_;
+  std::optional<cache::Cached<Product>> kept_products_;
 };
 
 }  // namespace holdfast::orders::catalog
