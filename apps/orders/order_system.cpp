@@ -37,6 +37,7 @@
 #include "orders/modules/notifications/http_routes.hpp"
 #include "orders/modules/notifications/notifications.hpp"
 #include "orders/modules/ordering/http_routes.hpp"
+#include "orders/open_database.hpp"
 #include "orders/order_system_ops.hpp"
 #include "orders/shared/http.hpp"
 #include "orders/webhook_routes.hpp"

@@ -116,8 +116,9 @@ class GuardedDatabase final : public Database, public CopySource {
   void run_read(const Context& ctx, ReadOptions options, FunctionRef<void(Snapshot&)> body) override {
     reads_(ctx, [&](const Context& own) { database_->read(own, options, body); });
   }
-  void run_transaction(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) override {
-    writes_(ctx, [&](const Context& own) { database_->transact(own, name, body); });
+  void run_transaction(const Context& ctx, const char* name, Isolation isolation,
+                       FunctionRef<void(Transaction&)> body) override {
+    writes_(ctx, [&](const Context& own) { database_->transact(own, name, isolation, body); });
   }
 
   const std::unique_ptr<Database> database_;

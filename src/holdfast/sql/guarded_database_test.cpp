@@ -44,10 +44,11 @@ class Troubled final : public Database {
     reading(ctx);
     database_->read(ctx, options, body);
   }
-  void run_transaction(const Context& ctx, const char* name, FunctionRef<void(Transaction&)> body) override {
+  void run_transaction(const Context& ctx, const char* name, Isolation isolation,
+                       FunctionRef<void(Transaction&)> body) override {
     ++asked;
     writing(ctx);
-    database_->transact(ctx, name, body);
+    database_->transact(ctx, name, isolation, body);
   }
   std::unique_ptr<Database> database_;
 };

@@ -26,7 +26,7 @@ struct Shelf {
       if (broken) throw Error(ErrorCode::unavailable, "The reviews are away.");
       return real(ctx, sku);
     };
-    pages.emplace(std::move(sources), settings, ProductPages::Parts{cache, d.clock, random, metrics},
+    pages.emplace(std::move(sources), settings, ProductPages::Parts{cache, false, d.clock, random, metrics},
                   observe::Logger());
   }
   void review(std::int64_t stars) {

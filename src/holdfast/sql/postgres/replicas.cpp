@@ -102,9 +102,9 @@ class Replicas::Standby final : public Database {
         ctx, [&](Database& replica) { replica.read(ctx, options, body); }, [] { return true; });
     if (!answered) primary_.read(ctx, options, body);
   }
-  void run_transaction(const Context& ctx, const char* name_of_it,
+  void run_transaction(const Context& ctx, const char* name_of_it, Isolation isolation,
                        FunctionRef<void(Transaction&)> body) override {
-    primary_.transact(ctx, name_of_it, body);
+    primary_.transact(ctx, name_of_it, isolation, body);
   }
 
   template <class Ask, class MayAskAnother>
