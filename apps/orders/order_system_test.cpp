@@ -440,6 +440,7 @@ TEST(OrderSystem, BadOrdersGetAPreciseProblemAndWriteNothing) {
     s.add_product("OLD", 850, 10);
     s.ask(http::Method::delete_, "/v1/products/OLD");
     const auto movements = s.count("stock_movements");
+    const auto told = s.count("outbox");
     int number = 0;
     for (const BadInput& bad : cases) {
       const Answer answer = s.order("bad-" + std::to_string(number++), bad.body);
@@ -450,7 +451,7 @@ TEST(OrderSystem, BadOrdersGetAPreciseProblemAndWriteNothing) {
     }
     EXPECT_EQ(s.count("orders"), 0);
     EXPECT_EQ(s.count("order_lines"), 0);
-    EXPECT_EQ(s.count("outbox"), 0);
+    EXPECT_EQ(s.count("outbox"), told);
     EXPECT_EQ(s.count("stock_movements"), movements);
     EXPECT_EQ(s.stock("MUG"), 10);
     EXPECT_EQ(s.order("good", kTwoMugs).status, 201) << "and service goes on";

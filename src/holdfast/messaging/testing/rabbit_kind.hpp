@@ -32,8 +32,8 @@ inline rabbitmq::Options rabbit_options(const RabbitServer& server, const std::s
 }
 
 /// When the server was last told to make something; it is given the time to write it down.
-inline std::chrono::steady_clock::time_point& rabbit_made_at() {
-  static std::chrono::steady_clock::time_point at;
+inline Instant& rabbit_made_at() {
+  static Instant at;
   return at;
 }
 
@@ -43,12 +43,12 @@ inline const BrokerKind kRabbit{
                   const std::string& log) -> std::unique_ptr<BrokerLink> {
       auto link = std::make_unique<RabbitLink>(runtime, metrics, rabbit_options(RabbitServer::shared(), log));
       link->streams.connect(ctx);
-      rabbit_made_at() = std::chrono::steady_clock::now();
+      rabbit_made_at() = SystemClock().now();
       return link;
     },
     .kill_server =
         [] {
-          std::this_thread::sleep_until(rabbit_made_at() + RabbitServer::kWritesWithin);
+          std::this_thread::sleep_for(rabbit_made_at() + RabbitServer::kWritesWithin - SystemClock().now());
           RabbitServer::shared().kill_hard();
         },
     .start_server = [] { RabbitServer::shared().start(); },

@@ -368,12 +368,17 @@ bool GroupCommit::run_interleaved(std::size_t count) {
   for (std::size_t i = 0; i < count; ++i)
     guests.push_back({.name = group_[i]->name, .body = group_[i]->body});
   try {
-    interleaved_->run(group_context(), guests, *transaction_);
+    interleaved_->run(context_of(std::span(group_).first(count)), guests, *transaction_);
   } catch (const DatabaseError& failure) {
     if (connection_->broken() || failure.kind() == FailureKind::serialization ||
         failure.kind() == FailureKind::deadlock) {
       throw;
     }
+    for (std::size_t i = 0; i < count; ++i) group_[i]->apart = true;
+    return false;
+  } catch (const Error&) {
+    // Their time was over, and the statement stopped; that of the others in the group is not.
+    if (connection_->broken() || runtime_.context().cancelled()) throw;
     for (std::size_t i = 0; i < count; ++i) group_[i]->apart = true;
     return false;
   }
@@ -439,10 +444,10 @@ void GroupCommit::pause_before(std::size_t attempt, Duration took) {
 
 // --- The commit --------------------------------------------------------------------------------------
 
-// The longest of their deadlines: past it nobody waits for the answer.
-Context GroupCommit::group_context() const {
+// Until the last of them has no more time: past it nobody waits for the answer.
+Context GroupCommit::context_of(std::span<Pending* const> some) const {
   Instant latest{};
-  for (const Pending* pending : group_) latest = std::max(latest, pending->ctx.deadline());
+  for (const Pending* pending : some) latest = std::max(latest, pending->ctx.deadline());
   return runtime_.context().with_deadline(latest);
 }
 
@@ -465,7 +470,7 @@ void GroupCommit::commit() {
   const std::string script = commit_script();
   std::string tag;
   try {
-    tag = connection_->commit(group_context(), script);
+    tag = connection_->commit(context_of(group_), script);
   } catch (const DatabaseError& failure) {
     counters_.failed_commits.add();
     if (!connection_->broken()) throw;

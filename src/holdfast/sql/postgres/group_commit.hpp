@@ -18,6 +18,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -89,7 +90,7 @@ class GroupCommit {
   bool worth_another(const DatabaseError& failure);
   void pause_before(std::size_t attempt, Duration took);
   std::string commit_script();
-  Context group_context() const;
+  Context context_of(std::span<Pending* const> some) const;
   void fail_all(const std::exception_ptr& failure) noexcept;
   void roll_back() noexcept;
   void wake_callers() noexcept;
