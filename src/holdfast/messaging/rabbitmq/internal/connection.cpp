@@ -105,7 +105,9 @@ void Connection::connect(const Context& ctx, const ServerAddress& server, const 
     shake_hands(bounded);
   } catch (const Error& error) {
     lose(error);
-    throw;
+    if (error.reason() != "amqp_broken") throw;
+    refuse("What listens at " + server_.shown() + " is no RabbitMQ: check broker.rabbitmq.servers.",
+           error.cause());
   }
 }
 
@@ -122,13 +124,7 @@ void Connection::shake_hands(const Context& ctx) {
   std::string hello;
   write_protocol_header(hello);
   send(hello);
-  try {
-    log_in(ctx);
-  } catch (const Error& error) {
-    if (error.reason() != "amqp_broken") throw;
-    refuse("What listens at " + server_.shown() + " is no RabbitMQ: check broker.rabbitmq.servers.",
-           error.cause());
-  }
+  log_in(ctx);
   state_ = State::open;
   if (heartbeat_ > Duration(0)) tick_.arm(loop_.clock().now() + heartbeat_ / 2);
 }
