@@ -83,8 +83,12 @@ class KafkaServer {
   void fail(int api, int error, int times) {
     tell("fail " + std::to_string(api) + " " + std::to_string(error) + " " + std::to_string(times));
   }
-  void freeze() { ::kill(pid_, SIGSTOP); }
-  void thaw() { ::kill(pid_, SIGCONT); }
+  void freeze() {
+    if (pid_ > 0) ::kill(pid_, SIGSTOP);
+  }
+  void thaw() {
+    if (pid_ > 0) ::kill(pid_, SIGCONT);
+  }
   /// With its store; start() makes an empty one.
   void kill_hard() {
     if (pid_ <= 0) return;

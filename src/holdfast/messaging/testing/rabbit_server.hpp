@@ -97,7 +97,9 @@ class RabbitServer {
     std::filesystem::remove_all(folder_.path() / "data");
     std::filesystem::create_directories(folder_.path() / "data");
   }
-  void freeze() { ::kill(pid_, SIGSTOP); }
+  void freeze() {
+    if (pid_ > 0) ::kill(pid_, SIGSTOP);
+  }
   void thaw() {
     if (pid_ > 0) ::kill(pid_, SIGCONT);
   }
@@ -108,8 +110,10 @@ class RabbitServer {
   const std::filesystem::path& folder() const { return folder_.path(); }
   /// As an operator does who changes its configuration.
   void restart_with(std::string more) {
-    ::kill(pid_, SIGTERM);
-    ::waitpid(pid_, nullptr, 0);
+    if (pid_ > 0) {
+      ::kill(pid_, SIGTERM);
+      ::waitpid(pid_, nullptr, 0);
+    }
     more_ = std::move(more);
     start();
   }

@@ -119,6 +119,7 @@ class PostgresServer {
   /// kill -9 of the server and all its processes at once. They are gone when it returns: a server that is
   /// started while one of them still has the shared memory refuses to.
   void kill_hard() {
+    if (pid_ <= 0) return;
     ::kill(pid_, SIGSTOP);  // no further children
     std::vector<pollfd> ends;
     for (const pid_t process : processes()) {
