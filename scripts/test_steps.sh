@@ -216,6 +216,7 @@ main() {
   if [ "$only_filter" = no ]; then
     step "installed package and examples" scripts/check_package.sh
     step "commands of README.md" scripts/check_readme.sh
+    step "settings that documents show" scripts/check_docs.sh
     step "drills" run_drills
     if [ "$quick" = no ]; then
       step "manifests of deploy/" scripts/check_deploy.sh

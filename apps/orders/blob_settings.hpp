@@ -34,7 +34,7 @@ struct S3Settings {
         field<&S3Settings::region>().length(1, 64).doc("As requests are signed for."),
         field<&S3Settings::bucket>().length(0, 255).doc("It must be there."),
         field<&S3Settings::access_key_id>().length(0, 255).doc("Who we are there."),
-        field<&S3Settings::secret_access_key>().doc("Best as `file: /run/secrets/s3`."),
+        field<&S3Settings::secret_access_key>().doc("Best as `file:/run/secrets/s3`."),
         field<&S3Settings::session_token>().doc("Of temporary credentials."),
         field<&S3Settings::path_style>().doc("https://host/bucket/name, as MinIO likes it."),
         field<&S3Settings::prefix>().length(0, 256).doc("Before every name: several users of a bucket."),
@@ -53,7 +53,7 @@ struct BlobSettings {
   static constexpr auto rules() {
     return holdfast::rules(
         field<&BlobSettings::kind>().doc(
-            "Where events' payloads over maxInline go on their way to an outside broker; docs/blob.md."),
+            "Where events' payloads over max_inline go on their way to an outside broker; docs/blob.md."),
         field<&BlobSettings::folder>().length(1, 4096).doc(
             "Of files; below the data folder unless absolute. All processes must see the same."),
         field<&BlobSettings::max_inline>().doc("Larger payloads leave their messages; at most 1MiB."));

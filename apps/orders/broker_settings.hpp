@@ -35,8 +35,8 @@ struct NatsTlsSettings {
         field<&NatsTlsSettings::required>().doc("Whether the connection is encrypted, or there is none."),
         field<&NatsTlsSettings::ca_file>().length(0, 4096).doc("PEM; empty: the system's authorities."),
         field<&NatsTlsSettings::certificate_file>().length(0, 4096).doc(
-            "PEM, with keyFile: who we are, where the server asks for it."),
-        field<&NatsTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificateFile."),
+            "PEM, with key_file: who we are, where the server asks for it."),
+        field<&NatsTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificate_file."),
         field<&NatsTlsSettings::server_name>().length(0, 255).doc(
             "The name its certificate must have; empty: the host of the URL."));
   }
@@ -60,7 +60,7 @@ struct NatsSettings {
         field<&NatsSettings::servers>().size(1, 32).doc(
             "URLs of the cluster's servers, without credentials; any of them will do."),
         field<&NatsSettings::user>().length(0, 255).doc("With password."),
-        field<&NatsSettings::password>().doc("Best as `file: /run/secrets/nats`."),
+        field<&NatsSettings::password>().doc("Best as `file:/run/secrets/nats`."),
         field<&NatsSettings::token>().doc("In place of user and password."),
         field<&NatsSettings::credentials_file>().length(0, 4096).doc(
             "Of an NKey/JWT user, as `nsc` writes it; in place of the others."),
@@ -125,8 +125,8 @@ struct RabbitMqTlsSettings {
             "named."),
         field<&RabbitMqTlsSettings::ca_file>().length(0, 4096).doc("PEM; empty: the system's authorities."),
         field<&RabbitMqTlsSettings::certificate_file>().length(0, 4096).doc(
-            "PEM, with keyFile: who we are, where the server asks for it."),
-        field<&RabbitMqTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificateFile."),
+            "PEM, with key_file: who we are, where the server asks for it."),
+        field<&RabbitMqTlsSettings::key_file>().length(0, 4096).doc("PEM, of certificate_file."),
         field<&RabbitMqTlsSettings::server_name>().length(0, 255).doc(
             "The name its certificate must have; empty: the host of the URL."));
   }
@@ -147,7 +147,7 @@ struct RabbitMqSettings {
             "URLs of the cluster's nodes (amqp://host:port), without credentials; any of them will do."),
         field<&RabbitMqSettings::user>().length(1, 255).doc(
             "May configure, write and read what begins with prefix."),
-        field<&RabbitMqSettings::password>().doc("Best as `file: /run/secrets/rabbitmq`."),
+        field<&RabbitMqSettings::password>().doc("Best as `file:/run/secrets/rabbitmq`."),
         field<&RabbitMqSettings::vhost>().length(1, 255).doc("The virtual host."),
         field<&RabbitMqSettings::prefix>().length(1, 100).doc(
             "Names the exchange; its streams are <prefix>.<log>.<bucket>. One a database: never shared by "
@@ -185,7 +185,7 @@ struct KafkaSaslSettings {
         field<&KafkaSaslSettings::mechanism>().length(0, 32).doc(
             "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; empty: the servers ask nobody who they are."),
         field<&KafkaSaslSettings::user>().length(0, 255).doc("With password."),
-        field<&KafkaSaslSettings::password>().doc("Best as `file: /run/secrets/kafka`."));
+        field<&KafkaSaslSettings::password>().doc("Best as `file:/run/secrets/kafka`."));
   }
 };
 HOLDFAST_DESCRIBE(KafkaSaslSettings, (mechanism, user, password))

@@ -42,7 +42,7 @@ struct AdmissionSettings {
   static constexpr auto rules() {
     return holdfast::rules(
         field<&AdmissionSettings::adaptive>().doc(
-            "Find out how many requests may be at work, up to http.maxRunning; else it is that many."),
+            "Find out how many requests may be at work, up to http.max_running; else it is that many."),
         field<&AdmissionSettings::min_running>()
             .range(1, 1'000'000)
             .doc("The adaptive limit stays at or above it: commits are done in groups, which take company."),
@@ -298,7 +298,7 @@ struct SmtpSettings {
         field<&SmtpSettings::host>().length(1, 255).doc("Mail server."),
         field<&SmtpSettings::port>().range(1, 65'535).doc("465 speaks TLS from the start."),
         field<&SmtpSettings::user>().doc("Empty: no authentication."),
-        field<&SmtpSettings::password>().doc("Best as `file: /run/secrets/smtp`."),
+        field<&SmtpSettings::password>().doc("Best as `file:/run/secrets/smtp`."),
         field<&SmtpSettings::require_tls>().doc("Send nothing over a connection that is not encrypted."));
   }
 };

@@ -41,7 +41,7 @@ blob::S3Options s3_options(const S3Settings& settings) {
 
 blob::ClaimCheckOptions claim_options(const Settings& settings) {
   if (settings.blob.max_inline.bytes > messaging::kMaxPayloadBytes)
-    throw Error(ErrorCode::invalid_argument, "blob.maxInline can't be over a message's own limit of 1MiB.")
+    throw Error(ErrorCode::invalid_argument, "blob.max_inline can't be over a message's own limit of 1MiB.")
         .reason("invalid_configuration");
   blob::ClaimCheckOptions options;
   options.max_inline_bytes = settings.blob.max_inline.bytes;

@@ -35,7 +35,7 @@ std::string refusal(const std::function<void(Settings&)>& adjust) {
 TEST(BlobWiring, NamesTheSettingThatMeansNothing) {
   EXPECT_EQ(refusal([](Settings&) {}), "");
   EXPECT_THAT(refusal([](Settings& s) { s.blob.max_inline = config::mebibytes(2); }),
-              HasSubstr("blob.maxInline"));
+              HasSubstr("blob.max_inline"));
   EXPECT_THAT(refusal([](Settings& s) { s.blob.kind = BlobKind::s3; }), HasSubstr("blob.s3"));
   EXPECT_THAT(refusal([](Settings& s) { s.blob.folder = "/dev/null/blobs"; }), HasSubstr("/dev/null/blobs"));
 }

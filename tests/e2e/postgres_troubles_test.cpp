@@ -149,8 +149,8 @@ TEST_F(PostgresTroubles, AtTheStartEachNamesTheSettingAndTheRemedy) {
       {"missing database", world.url("shop:sesame", "nowhere"), {"`dbname`", "createdb"}},
       {"wrong authority",
        own("sslmode=verify-full&sslrootcert=" + other),
-       {"sslRootCertificate", "not signed by"}},
-      {"no such certificate", own("sslmode=verify-full&sslrootcert=/nowhere.crt"), {"sslRootCertificate"}},
+       {"sslrootcert", "not signed by"}},
+      {"no such certificate", own("sslmode=verify-full&sslrootcert=/nowhere.crt"), {"sslrootcert"}},
       {"another host's certificate",
        "postgres://shop:sesame@localhost:" + std::to_string(world.postgres.port()) +
            "/orders?sslmode=verify-full&sslrootcert=" + world.postgres.certificate(),
@@ -188,7 +188,7 @@ TEST_F(PostgresTroubles, AtTheStartEachNamesTheSettingAndTheRemedy) {
   world.disk.set(DiskState::works);
 
   world.relay.stall();
-  EXPECT_THAT(refusal(world.url()), AllOf(HasSubstr("no answer"), HasSubstr("connectTimeout")));
+  EXPECT_THAT(refusal(world.url()), AllOf(HasSubstr("no answer"), HasSubstr("connect_timeout")));
   world.relay.recover();
 }
 

@@ -30,7 +30,7 @@ struct StripeSettings {
     return holdfast::rules(
         field<&StripeSettings::url>().length(8, 2048).printable().doc(
             "Of the API, without a path; https, unless it is this machine."),
-        field<&StripeSettings::secret_key>().doc("sk_…; best as `file: /run/secrets/stripe`."),
+        field<&StripeSettings::secret_key>().doc("sk_…; best as `file:/run/secrets/stripe`."),
         field<&StripeSettings::webhook_secret>().doc(
             "whsec_… of the endpoint /v1/webhooks/payments; empty: webhooks are refused."),
         field<&StripeSettings::webhook_tolerance>().range(1, 86'400).doc(

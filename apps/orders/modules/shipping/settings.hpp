@@ -30,7 +30,7 @@ struct LegacySettings {
         field<&LegacySettings::customer_number>().length(1, 10).pattern_chars("0-9").doc(
             "Ours, as the carrier's contract has it."),
         field<&LegacySettings::secret>().doc(
-            "Password that the carrier gave us; best as `file: /run/secrets/carrier`. Empty: none is sent."),
+            "Password that the carrier gave us; best as `file:/run/secrets/carrier`. Empty: none is sent."),
         field<&LegacySettings::timeout>().range(10, 600'000).doc("Of one call."));
   }
 };

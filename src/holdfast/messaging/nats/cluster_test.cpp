@@ -70,14 +70,14 @@ TEST_F(NatsCluster, SpeaksTlsWithWhomItKnowsOnly) {
   const Certificates made;
   NatsServer server(secured(made.server(), made.server_key(), made, false));
   nats::Options options = nats_options(server, "S");
-  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.caFile"))
+  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.ca_file"))
       << "TLS is spoken where the server wants it";
   options.tls = {.required = true, .ca_file = made.authority()};
   EXPECT_EQ(refusal(options), "");
   options.tls.ca_file = made.stranger();
-  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.caFile"));
+  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.ca_file"));
   options.tls.ca_file = "";  // the system's authorities have not signed it
-  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.caFile"));
+  EXPECT_THAT(refusal(options), HasSubstr("check broker.nats.tls.ca_file"));
 }
 
 TEST_F(NatsCluster, IsNotTakenInByAnotherHostsCertificate) {
@@ -85,7 +85,7 @@ TEST_F(NatsCluster, IsNotTakenInByAnotherHostsCertificate) {
   NatsServer server(secured(made.elsewhere(), made.elsewhere_key(), made, false));
   nats::Options options = nats_options(server, "S");
   options.tls = {.required = true, .ca_file = made.authority()};
-  EXPECT_THAT(refusal(options), HasSubstr("serverName"));
+  EXPECT_THAT(refusal(options), HasSubstr("server_name"));
   options.tls.server_name = "elsewhere.example";
   EXPECT_EQ(refusal(options), "");
 }
@@ -95,7 +95,7 @@ TEST_F(NatsCluster, ShowsItsOwnCertificateWhereTheServerAsks) {
   NatsServer server(secured(made.server(), made.server_key(), made, true));
   nats::Options options = nats_options(server, "S");
   options.tls = {.required = true, .ca_file = made.authority()};
-  EXPECT_THAT(refusal(options), HasSubstr("certificateFile"));
+  EXPECT_THAT(refusal(options), HasSubstr("certificate_file"));
   options.tls.certificate_file = made.client();
   options.tls.key_file = made.client_key();
   EXPECT_EQ(refusal(options), "");

@@ -69,7 +69,7 @@ TEST_F(NatsJetStream, SaysWhichSettingKeepsItFromStarting) {
   EXPECT_THAT(refusal(options), HasSubstr("are another stream's"));
   options.tls.required = true;
   options.tls.ca_file = "/nowhere/ca.pem";
-  EXPECT_THAT(refusal(options), HasSubstr("tls.caFile"));
+  EXPECT_THAT(refusal(options), HasSubstr("tls.ca_file"));
 }
 
 TEST_F(NatsJetStream, SaysThatTheServerHasNoJetStream) {

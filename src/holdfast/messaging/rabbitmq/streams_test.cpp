@@ -123,7 +123,7 @@ TEST_F(RabbitStreams, SaysWhichSettingKeepsItFromStarting) {
   wrong.tls.required = true;
   EXPECT_THAT(refusal(wrong), HasSubstr("turn broker.rabbitmq.tls.required off"));
   wrong.tls.ca_file = "/nowhere/ca.pem";
-  EXPECT_THAT(refusal(wrong), HasSubstr("tls (caFile"));
+  EXPECT_THAT(refusal(wrong), HasSubstr("tls (ca_file"));
   wrong = options();
   const Impostor web_server("HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
   wrong.servers = {web_server.url()};
@@ -373,15 +373,15 @@ TEST_F(RabbitStreams, OverTlsWithinTheServersLimitsAndUnlessItIsAlarmed) {
   options.servers = {"amqp://127.0.0.1:" + std::to_string(server.tls_port())};
   EXPECT_THAT(refusal(options), HasSubstr("turn broker.rabbitmq.tls.required on"));
   options.tls = {.required = true, .ca_file = made.authority()};
-  EXPECT_THAT(refusal(options), HasSubstr("certificateFile")) << "the server asks who we are";
+  EXPECT_THAT(refusal(options), HasSubstr("certificate_file")) << "the server asks who we are";
   options.tls.certificate_file = made.client();
   options.tls.key_file = made.client_key();
   EXPECT_EQ(refusal(options), "");
   options.tls.ca_file = made.stranger();
-  EXPECT_THAT(refusal(options), HasSubstr("check broker.rabbitmq.tls.caFile"));
+  EXPECT_THAT(refusal(options), HasSubstr("check broker.rabbitmq.tls.ca_file"));
   options.tls.ca_file = made.authority();
   options.tls.server_name = "elsewhere.example";
-  EXPECT_THAT(refusal(options), HasSubstr("serverName"));
+  EXPECT_THAT(refusal(options), HasSubstr("server_name"));
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ constexpr std::array<Remedy, 14> kRemedies = {{
     {"No such file or directory", "no such Unix socket: check `host` and `port`, and that the server runs"},
     {"does not support SSL",
      "the server has no TLS: set `sslmode` to prefer or disable, or give it a certificate"},
-    {"root certificate", "check `sslmode` and `sslRootCertificate`"},
-    {"certificate verify failed", "the server's certificate is not signed by `sslRootCertificate`"},
+    {"root certificate", "check `sslmode` and `sslrootcert`"},
+    {"certificate verify failed", "the server's certificate is not signed by `sslrootcert`"},
     {"does not match host name",
      "the server's certificate is for another name: check `host`, or use verify-ca"},
     {"no pg_hba.conf entry",
@@ -76,7 +76,7 @@ constexpr std::array<Remedy, 14> kRemedies = {{
     {"too many c", "the server's max_connections is reached: lower the pools, or raise it"},
     {"remaining connection slots", "the server's max_connections is reached: lower the pools, or raise it"},
     {"the database system is", "the server starts, stops or recovers; it is tried again"},
-    {"timeout", "no answer: check `host`, `port` and what lies between, or raise `connectTimeout`"},
+    {"timeout", "no answer: check `host`, `port` and what lies between, or raise `connect_timeout`"},
 }};
 
 std::string advice_for(std::string_view message) {

@@ -234,7 +234,7 @@ auto Connection::exchange(const Context& ctx, const Exchange& exchange) {
   } catch (...) {
     stop_statement(ctx);
     if (!ctx.cancelled() && bounded.remaining() <= Duration::zero() && ctx.remaining() > Duration::zero())
-      throw_counted(lost("running a statement", "no answer within statementTimeout"));
+      throw_counted(lost("running a statement", "no answer within statement_timeout"));
     throw;
   }
 }

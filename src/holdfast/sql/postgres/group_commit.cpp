@@ -249,7 +249,7 @@ void GroupCommit::begin() {
     } catch (const DatabaseError&) {
       if (!again || !connection_->broken()) throw;
     } catch (const Error&) {
-      throw lost("waiting for this process's turn to write", "it did not come within turnTimeout");
+      throw lost("waiting for this process's turn to write", "it did not come within turn_timeout");
     }
   }
 }
@@ -300,6 +300,7 @@ void GroupCommit::attempt(bool& careful) {
       set_all_apart();
     }
     run_again();
+    if (group_.empty()) return roll_back();
   }
   try {
     commit();
@@ -312,6 +313,7 @@ void GroupCommit::attempt(bool& careful) {
     careful = true;
     set_all_apart();
     run_again();
+    if (group_.empty()) return roll_back();
     static_cast<void>(run_bodies(careful));
     commit();
   }
@@ -320,6 +322,7 @@ void GroupCommit::attempt(bool& careful) {
 void GroupCommit::run_again() {
   counters_.group_reruns.add();
   roll_back();
+  drop_expired();
   // A savepoint each: more of them are slow to look up.
   const std::size_t alone = group_.size() - interleavable_first();
   if (alone > options_.max_group) put_back_from(group_.size() - (alone - options_.max_group));

@@ -100,7 +100,7 @@ void Readers::acquire(const Context& ctx, Pool& pool) {
     throw Error(ErrorCode::unavailable, "The database is busy; try again.")
         .reason("database_pool_exhausted")
         .cause(std::string(why) + ": all " + std::to_string(options_.readers_per_loop) +
-               " connections of a loop are in use (readersPerLoop)")
+               " connections of a loop are in use (readers_per_loop)")
         .retry_after(kRetryWhenExhausted);
   };
   try {

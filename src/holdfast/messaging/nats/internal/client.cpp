@@ -43,7 +43,7 @@ std::string joined(const std::vector<std::string>& texts) {
   switch (status) {
     case NATS_CONNECTION_AUTH_FAILED:
       refuse("NATS at " + servers +
-                 " refuses who we are: check broker.nats.user and password, token or credentialsFile.",
+                 " refuses who we are: check broker.nats.user and password, token or credentials_file.",
              status);
     case NATS_SECURE_CONNECTION_WANTED:
       refuse("NATS at " + servers + " has no TLS: turn broker.nats.tls.required off, or configure it there.",
@@ -52,7 +52,7 @@ std::string joined(const std::vector<std::string>& texts) {
       refuse("NATS at " + servers + " takes TLS only: turn broker.nats.tls.required on.", status);
     case NATS_SSL_ERROR:
       refuse("TLS with NATS at " + servers +
-                 " failed: check broker.nats.tls.caFile, certificateFile, keyFile and serverName. " +
+                 " failed: check broker.nats.tls.ca_file, certificate_file, key_file and server_name. " +
                  last_error,
              status);
     case NATS_ADDRESS_MISSING:
@@ -62,7 +62,7 @@ std::string joined(const std::vector<std::string>& texts) {
   // With TLS 1.3 a server that misses a certificate hangs up only after the handshake.
   const bool anonymous = options.tls.required && options.tls.certificate_file.empty();
   const char* hint = anonymous && status == NATS_PROTOCOL_ERROR
-                         ? " It may ask for a certificate: broker.nats.tls.certificateFile."
+                         ? " It may ask for a certificate: broker.nats.tls.certificate_file."
                          : "";
   throw Error(ErrorCode::unavailable,
               "NATS at " + servers + " can't be reached (broker.nats.servers)." + hint)
@@ -81,7 +81,7 @@ OptionsHandle make_options(const Options& options) {
   require(natsOptions_SetName(made, options.name.c_str()), "name");
   require(natsOptions_SetAllowReconnect(made, false), "servers");
   const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options.connect_timeout);
-  require(natsOptions_SetTimeout(made, timeout.count()), "connectTimeout");
+  require(natsOptions_SetTimeout(made, timeout.count()), "connect_timeout");
   require(natsOptions_SetPingInterval(made, 2000), "pingInterval");  // half-open is noticed in six seconds
   require(natsOptions_SetMaxPingsOut(made, 2), "pingInterval");
   require(natsOptions_SetSendAsap(made, false), "sendAsap");
@@ -91,19 +91,19 @@ OptionsHandle make_options(const Options& options) {
   if (!options.token.empty()) require(natsOptions_SetToken(made, options.token.reveal().c_str()), "token");
   if (!options.credentials_file.empty()) {
     require(natsOptions_SetUserCredentialsFromFiles(made, options.credentials_file.c_str(), nullptr),
-            "credentialsFile");
+            "credentials_file");
   }
   if (!options.tls.required) return handle;
   require(natsOptions_SetSecure(made, true), "tls.required");
   if (!options.tls.ca_file.empty())
-    require(natsOptions_LoadCATrustedCertificates(made, options.tls.ca_file.c_str()), "tls.caFile");
+    require(natsOptions_LoadCATrustedCertificates(made, options.tls.ca_file.c_str()), "tls.ca_file");
   if (!options.tls.certificate_file.empty()) {
     require(natsOptions_LoadCertificatesChain(made, options.tls.certificate_file.c_str(),
                                               options.tls.key_file.c_str()),
-            "tls.certificateFile");
+            "tls.certificate_file");
   }
   if (!options.tls.server_name.empty())
-    require(natsOptions_SetExpectedHostname(made, options.tls.server_name.c_str()), "tls.serverName");
+    require(natsOptions_SetExpectedHostname(made, options.tls.server_name.c_str()), "tls.server_name");
   return handle;
 }
 

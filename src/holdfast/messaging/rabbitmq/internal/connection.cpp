@@ -251,7 +251,7 @@ Error Connection::failure_of_socket() const {
   return Error(
              ErrorCode::failed_precondition,
              "TLS with RabbitMQ at " + server_.shown() +
-                 " failed: check broker.rabbitmq.tls.caFile, certificateFile, keyFile and serverName; where "
+                 " failed: check broker.rabbitmq.tls.ca_file, certificate_file, key_file and server_name; where "
                  "its port has no TLS, turn broker.rabbitmq.tls.required off.")
       .reason("rabbitmq_refused")
       .cause(why);

@@ -358,7 +358,7 @@ void Log::connect(const Context& ctx) {
                                         .certificate = options_.tls.certificate_file,
                                         .key = options_.tls.key_file});
     } catch (const Error& error) {
-      refuse("The files of broker.rabbitmq.tls (caFile, certificateFile, keyFile) can't be used. " +
+      refuse("The files of broker.rabbitmq.tls (ca_file, certificate_file, key_file) can't be used. " +
                  error.detail(),
              error.cause());
     }

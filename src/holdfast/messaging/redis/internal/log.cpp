@@ -32,10 +32,10 @@ Options checked(Options options) {
   });
   if (options.prefix.empty() || options.prefix.size() > 128 || !plain)
     invalid("broker.redis.prefix must be letters, digits, '_', '-', '.' or ':'.");
-  if (options.max_messages < 1) invalid("broker.redis.maxMessages must be at least 1.");
-  if (options.max_bytes < 1) invalid("broker.redis.maxBytes must be at least 1.");
+  if (options.max_messages < 1) invalid("broker.redis.max_messages must be at least 1.");
+  if (options.max_bytes < 1) invalid("broker.redis.max_bytes must be at least 1.");
   if (options.wait_replicas < 0 || options.wait_replicas > 16)
-    invalid("broker.redis.waitReplicas must be 0 to 16.");
+    invalid("broker.redis.wait_replicas must be 0 to 16.");
   if (options.keep < Duration(0) || options.watch <= Duration(0))
     invalid("The time that messages are kept for can't be negative, and that between looks must be above 0.");
   return options;
@@ -218,7 +218,7 @@ void Log::add(const Context& ctx, const std::string& identity, const Message& me
   if (have < options_.wait_replicas) {
     throw away("redis_too_few_replicas", "Only " + std::to_string(have) + " replicas have it; " +
                                              std::to_string(options_.wait_replicas) +
-                                             " are to (broker.redis.waitReplicas).");
+                                             " are to (broker.redis.wait_replicas).");
   }
 }
 
@@ -229,7 +229,7 @@ void Log::full(const Context& ctx) {
     wake_.notify();
   }
   throw away("redis_log_full",
-             "The streams in Redis are full (broker.redis.maxMessages, maxBytes): nothing is dropped, the "
+             "The streams in Redis are full (broker.redis.max_messages, max_bytes): nothing is dropped, the "
              "outbox waits until the slowest group" +
                  slowest_group(ctx) + " has handled more.");
 }
