@@ -28,20 +28,23 @@ class OrderSystemOnRedis : public ::testing::Test {
                        const std::function<void(Settings&)>& adjust = {}) {
     RedisServer server;
     const sql::TemporaryFolder folder;
+    const sql::TestDatabase database_of_a;
+    const sql::TestDatabase database_of_b;
     SystemClock clock;
     SeededRandom random(5);
     runtime::Runtime runtime({.loops = 1}, clock, random);
     runtime.run([&](const Context& ctx) {
-      const auto settings_for = [&](const char* name) {
+      const auto settings_for = [&](const char* name, const sql::TestDatabase& database) {
         Settings settings = testing::test_settings(folder.path() / name);
+        if (sql::on_postgres()) settings.database.url = config::Secret(database.url());
         settings.redis.url = config::Secret(server.url());
         settings.redis.answer_timeout = 5s;
         settings.redis.processes = 2;
         if (adjust) adjust(settings);
         return settings;
       };
-      RunningSystem a(ctx, runtime, settings_for("a"));
-      RunningSystem b(ctx, runtime, settings_for("b"));
+      RunningSystem a(ctx, runtime, settings_for("a", database_of_a));
+      RunningSystem b(ctx, runtime, settings_for("b", database_of_b));
       body(server, a, b);
     });
   }

@@ -147,9 +147,7 @@ TEST_F(PostgresTroubles, AtTheStartEachNamesTheSettingAndTheRemedy) {
       {"wrong password", world.url("shop:open"), {"check `user` and `password`"}},
       {"unknown user", world.url("nobody:open"), {"check `user` and `password`"}},
       {"missing database", world.url("shop:sesame", "nowhere"), {"`dbname`", "createdb"}},
-      {"wrong authority",
-       own("sslmode=verify-full&sslrootcert=" + other),
-       {"sslrootcert", "not signed by"}},
+      {"wrong authority", own("sslmode=verify-full&sslrootcert=" + other), {"sslrootcert", "not signed by"}},
       {"no such certificate", own("sslmode=verify-full&sslrootcert=/nowhere.crt"), {"sslrootcert"}},
       {"another host's certificate",
        "postgres://shop:sesame@localhost:" + std::to_string(world.postgres.port()) +

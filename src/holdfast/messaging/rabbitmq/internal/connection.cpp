@@ -248,11 +248,11 @@ void Connection::wait_unblocked(const Context& ctx) {
 Error Connection::failure_of_socket() const {
   const std::string& why = socket_->failure();
   if (heard_ || !why.starts_with("TLS")) return away(heard_ ? "rabbitmq_lost" : "rabbitmq_unreachable", why);
-  return Error(
-             ErrorCode::failed_precondition,
-             "TLS with RabbitMQ at " + server_.shown() +
-                 " failed: check broker.rabbitmq.tls.ca_file, certificate_file, key_file and server_name; where "
-                 "its port has no TLS, turn broker.rabbitmq.tls.required off.")
+  return Error(ErrorCode::failed_precondition,
+               "TLS with RabbitMQ at " + server_.shown() +
+                   " failed: check broker.rabbitmq.tls.ca_file, certificate_file, key_file and server_name; "
+                   "where "
+                   "its port has no TLS, turn broker.rabbitmq.tls.required off.")
       .reason("rabbitmq_refused")
       .cause(why);
 }
