@@ -9,6 +9,7 @@ namespace holdfast::sql::postgres {
 namespace {
 
 using namespace std::string_literals;
+using namespace std::string_view_literals;
 using ::testing::ElementsAre;
 
 // "R", id 7, public.t, default identity, columns id (of the key, bigint) and note (text).
@@ -62,7 +63,7 @@ TEST(Pgoutput, TablesAreCounted) {
 }
 
 TEST(ReplicationMessage, IsReadAndAnswered) {
-  const auto data = read_replication_message("w\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0payload"s);
+  const auto data = read_replication_message("w\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\0payload"sv);
   EXPECT_EQ(data.kind, ReplicationMessage::Kind::data);
   EXPECT_EQ(data.payload, "payload");
   const auto keepalive = read_replication_message("k\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0\0\1"s);
