@@ -31,7 +31,7 @@ using ::testing::Not;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kDeadline = 1500ms;
-constexpr auto kSlack = 1000ms;  // of a machine that does other things too
+constexpr auto kSlack = 3000ms;  // of a machine that does other things too
 
 template <class Holds>
 bool within(std::chrono::milliseconds at_most, const Holds& holds) {
@@ -233,7 +233,7 @@ class Shop {
   /// Orders until each is refused; every refusal must be a good one.
   void expect_refusals() {
     int good = 0;
-    EXPECT_TRUE(within(20s,
+    EXPECT_TRUE(within(40s,
                        [&] {
                          good = 0;
                          for (const Answer& answer : order()) {
@@ -251,7 +251,7 @@ class Shop {
   /// The breaker is open, and who asks about this process's health is told; orders go on meanwhile.
   void expect_seen() {
     std::string breakers;
-    EXPECT_TRUE(within(20s, [&] {
+    EXPECT_TRUE(within(40s, [&] {
       static_cast<void>(order());
       const HttpAnswer answer = get("/v1/ops/dependencies");
       EXPECT_EQ(answer.status, 200) << answer.body;
@@ -261,7 +261,7 @@ class Shop {
     })) << breakers;
     EXPECT_THAT(breakers, HasSubstr(R"("name":"database")"));
     HttpAnswer ready;
-    EXPECT_TRUE(within(20s, [&] {
+    EXPECT_TRUE(within(40s, [&] {
       ready = get("/health/ready");
       if (ready.status != 503) static_cast<void>(order());
       return ready.status == 503;
@@ -272,14 +272,14 @@ class Shop {
   std::chrono::milliseconds expect_back() {
     const auto began = Clock::now();
     std::string ready;
-    EXPECT_TRUE(within(20s, [&] {
+    EXPECT_TRUE(within(40s, [&] {
       const HttpAnswer answer = get("/health/ready");
       ready = answer.body;
       return answer.status == 200 && ready.find("can't be written") == std::string::npos &&
              ready.find("is asked nothing") == std::string::npos;
     })) << ready;
     Answer last;
-    EXPECT_TRUE(within(20s,
+    EXPECT_TRUE(within(40s,
                        [&] {
                          last = order_one(++ordered_);
                          return last.status == 201;
