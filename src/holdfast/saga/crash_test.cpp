@@ -33,7 +33,11 @@ class SagaCrashes : public ::testing::TestWithParam<Ending> {
   Definition<Purchase> purchase() {
     Definition<Purchase> made("purchase", 1);
     const auto outside = [this](const Context&, Step<Purchase>& step) {
-      other_side_.call(step.key());
+      const bool first = other_side_.call(step.key());
+      if (step.first_try()) {
+        EXPECT_TRUE(first) << step.key() << " was begun before";
+        ++first_tries_;
+      }
       step.state().intent += step.name()[0];
       step.record([what = step.key()](sql::Transaction& tx) { effect(tx, what); });
     };
@@ -139,6 +143,7 @@ class SagaCrashes : public ::testing::TestWithParam<Ending> {
   }
 
   OtherSide other_side_;
+  int first_tries_ = 0;  // that were known to be so
   Status status_ = Status::running;
   std::string timeline_;
   std::string id_;
@@ -148,6 +153,8 @@ class SagaCrashes : public ::testing::TestWithParam<Ending> {
 TEST_P(SagaCrashes, AtEverySiteOnce) {
   const auto sites = play([](const std::string&) { return false; });
   expect_whole("without a crash");
+  // It begins at "authorize", where nobody can know; it goes on to "ship" by itself.
+  EXPECT_EQ(first_tries_, GetParam() == Ending::completed ? 1 : 0);
   ASSERT_THAT(sites, SizeIs(Ge(12U)));
   for (std::size_t n = 0; n < sites.size(); ++n) {
     other_side_.forget();

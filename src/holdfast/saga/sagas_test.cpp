@@ -284,6 +284,28 @@ TEST_F(SagasTest, WhatMayPassIsTriedAgainAfterItsBackoffWithTheStateItLeft) {
   });
 }
 
+TEST_F(SagasTest, KnowsAFirstTryOnlyWhereItHasJustComeThere) {
+  run([](World& world) {
+    std::vector<bool> first;
+    Definition<Trip> trip("trip", 1);
+    const auto look = [&](const Context&, Step<Trip>& step) { first.push_back(step.first_try()); };
+    trip.step("taken up", {}, look, no_note());
+    trip.step(
+        "gone on to", {.retry = kThrice},
+        [&](const Context& ctx, Step<Trip>& step) {
+          look(ctx, step);
+          if (step.attempt() == 1) throw Error(ErrorCode::unavailable, "Not now.");
+        },
+        no_note());
+    trip.step("after it", {}, look, no_note());
+    const auto handle = world.sagas.add(trip);
+    world.sagas.run(world.ctx);
+    const SagaId id = start(world, handle);
+    ASSERT_TRUE(reaches(world.ctx, world.db, id, Status::completed)) << timeline(world.ctx, world.db, id);
+    EXPECT_THAT(first, ElementsAre(false, true, false, true));
+  });
+}
+
 TEST_F(SagasTest, AnActWhoseAttemptsAreUsedUpMayHaveHappenedAndIsUndoneToo) {
   for (const bool unknown : {false, true}) {
     run([&](World& world) {

@@ -47,6 +47,7 @@ struct Call {
   int attempt = 1;
   bool compensating = false;
   bool interrupted = false;
+  bool first_try = false;
   void* state = nullptr;
   std::vector<std::function<void(sql::Transaction&)>> records;
 };
@@ -77,6 +78,10 @@ class Step {
   /// Whether a process died while it was at this step, which nothing was recorded of since: what it sent may
   /// still be under way.
   bool interrupted() const noexcept { return call_.interrupted; }
+  /// Whether it is certain that nobody has begun this act before: the worker that runs it has itself brought
+  /// the saga to this step just now, and holds its lease. False wherever that is not known, also at most
+  /// first tries after a restart; then the other side has to be asked. For those who can't be given key().
+  bool first_try() const noexcept { return call_.first_try; }
 
   /// In a compensation: why. A Failure's reason, an Error's reason, or "cancelled".
   const std::string& reason() const noexcept { return *call_.reason; }

@@ -156,7 +156,11 @@ struct CheckoutSaga::State {
   }
 
   void book(const Context& ctx, Step& step) const {
-    auto outcome = shipping().settle(ctx, shipping().book(ctx, step.state().order_id, step.interrupted()));
+    using shipping::Tried;
+    const Tried tried = step.first_try()     ? Tried::never
+                        : step.interrupted() ? Tried::under_way
+                                             : Tried::perhaps;
+    auto outcome = shipping().settle(ctx, shipping().book(ctx, step.state().order_id, tried));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
     });
@@ -164,8 +168,7 @@ struct CheckoutSaga::State {
 
   /// Only where booking it has begun: so a process may have died with the booking under way.
   void cancel_shipment(const Context& ctx, auto& step, const OrderId& order_id) const {
-    constexpr bool kUnderWay = true;
-    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id, kUnderWay));
+    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id, shipping::Tried::under_way));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
     });

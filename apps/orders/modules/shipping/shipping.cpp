@@ -174,7 +174,7 @@ Outcome Shipping::call(const Shipment& shipment, Operation operation, Call&& cal
   return outcome;
 }
 
-Outcome Shipping::book(const Context& ctx, const OrderId& order_id, bool under_way) {
+Outcome Shipping::book(const Context& ctx, const OrderId& order_id, Tried tried) {
   const Stored stored = require(ctx, order_id);
   const Shipment& shipment = stored.shipment;
   Outcome outcome{.order_id = order_id, .operation = Operation::book};
@@ -183,6 +183,9 @@ Outcome Shipping::book(const Context& ctx, const OrderId& order_id, bool under_w
     return outcome;
   }
   if (is_final(shipment.state)) refuse_state(shipment, "booked");
+  const auto send = [&] { return carrier_.book(ctx, stored.request); };
+  if (tried == Tried::never && shipment.state == ShipmentState::requested)
+    return call(shipment, Operation::book, send);
   const std::vector<Booking> found = ask(ctx, shipment);
   const std::vector<Booking> active = active_of(found);
   if (!active.empty()) {
@@ -193,12 +196,13 @@ Outcome Shipping::book(const Context& ctx, const OrderId& order_id, bool under_w
     outcome.refused = "the carrier has cancelled " + found.back().carrier_ref;
     return outcome;
   }
-  if (under_way && shipment.state == ShipmentState::requested) return maybe_under_way(shipment);
+  if (tried == Tried::under_way && shipment.state == ShipmentState::requested)
+    return maybe_under_way(shipment);
   require_settled(ctx, shipment);
-  return call(shipment, Operation::book, [&] { return carrier_.book(ctx, stored.request); });
+  return call(shipment, Operation::book, send);
 }
 
-Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id, bool under_way) {
+Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id, Tried tried) {
   Outcome outcome{.order_id = order_id, .operation = Operation::cancel};
   const auto shipment = database_.read(ctx, [&](sql::Snapshot& db) { return find(db, order_id); });
   if (!shipment || is_final(shipment->state)) {
@@ -206,7 +210,7 @@ Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id, bool under
     return outcome;
   }
   const std::vector<Booking> found = ask(ctx, *shipment);
-  if (found.empty() && under_way && shipment->state == ShipmentState::requested)
+  if (found.empty() && tried == Tried::under_way && shipment->state == ShipmentState::requested)
     return maybe_under_way(*shipment);
   if (found.empty()) require_settled(ctx, *shipment);
   if (!found.empty()) outcome.booking = found.back();

@@ -6,10 +6,10 @@
 //   const Outcome outcome = shipping.settle(ctx, shipping.book(ctx, order.id));                 // act
 //   shipping.record(ctx, tx, outcome);                                                          // its commit
 //
-// Carriers know no idempotency keys. So every call asks first, by our own reference; "it timed out, and may
-// have been booked" is the state `unknown`, left by asking only. Bookings found twice are cancelled down to
-// one. All of it may be repeated. Thread-safety: a Shipping is used from any fiber; the free functions as
-// the Transaction's.
+// Carriers know no idempotency keys. So every call that may not be the first asks first, by our own
+// reference; "it timed out, and may have been booked" is the state `unknown`, left by asking only. Bookings
+// found twice are cancelled down to one. All of it may be repeated. Thread-safety: a Shipping is used from
+// any fiber; the free functions as the Transaction's.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +44,15 @@ enum class ShipmentState : std::uint8_t {
   failed,     ///< the carrier does not take it; final
 };
 HOLDFAST_DESCRIBE_ENUM(ShipmentState, collected, requested, unknown, booked, cancelled, failed)
+
+/// What is known of earlier tries of a booking.
+enum class Tried : std::uint8_t {
+  never,      ///< certainly none was begun: nobody needs to be asked
+  perhaps,    ///< it is asked for
+  under_way,  ///< by a process that died before it could write down what came of it. It may be in the
+              ///< carrier's book only later, so what can't be found is given Options::settle_time, and Error
+              ///< "carrier_outcome_unknown" until it is over
+};
 
 enum class Operation : std::uint8_t { book, cancel, ask };
 HOLDFAST_DESCRIBE_ENUM(Operation, book, cancel, ask)
@@ -111,19 +120,16 @@ class Shipping {
   /// there is.
   Shipment open(const Context& ctx, sql::Transaction& tx, const NewShipment& shipment);
 
-  // The outside calls. Each reads the shipment, asks the carrier for our reference first, does nothing where
-  // it is done already, and returns what is to be recorded. They throw Error where nothing happened and it
-  // may be tried again (carrier_unavailable, carrier_malformed) or our configuration is wrong
-  // (carrier_rejected); not_found "unknown_shipment"; conflict "shipment_state" where it can't be done any
-  // more (cancelled, failed; delivered).
+  // The outside calls. Each reads the shipment, asks the carrier for our reference first (unless both its
+  // state and the caller say that it was never tried), does nothing where it is done already, and returns
+  // what is to be recorded. They throw Error where nothing happened and it may be tried again
+  // (carrier_unavailable, carrier_malformed) or our configuration is wrong (carrier_rejected); not_found
+  // "unknown_shipment"; conflict "shipment_state" where it can't be done any more (cancelled, failed;
+  // delivered).
 
-  // `under_way`: whether a booking may have been sent by a process that died before it could write down what
-  // came of it. It may be in the carrier's book only later, so what can't be found is then given
-  // Options::settle_time, and Error "carrier_outcome_unknown" until it is over.
-
-  Outcome book(const Context& ctx, const OrderId& order_id, bool under_way = false);
+  Outcome book(const Context& ctx, const OrderId& order_id, Tried tried = Tried::perhaps);
   /// Makes it as if it had not been booked, whatever state it is in; nothing where there is no shipment.
-  Outcome cancel(const Context& ctx, const OrderId& order_id, bool under_way = false);
+  Outcome cancel(const Context& ctx, const OrderId& order_id, Tried tried = Tried::perhaps);
   /// Asks how it stands, changing nothing but bookings there are too many of.
   Outcome resolve(const Context& ctx, const OrderId& order_id);
 

@@ -85,6 +85,19 @@ TEST(Shipping, ACrashBetweenTheCallAndItsRecordBooksNothingTwice) {
   });
 }
 
+TEST(Shipping, WhatWasCertainlyNeverTriedIsNotAskedFor) {
+  with_shop([](Shop& shop) {
+    shop.open();
+    shop.carrier.misbehave(Mishap::lose_answer);
+    error_of([&] { shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::never)); });
+    EXPECT_EQ(shop.carrier.calls(), 1);
+    EXPECT_EQ(shop.now().state, ShipmentState::unknown);
+    // What is written down counts for more than what the caller says.
+    EXPECT_EQ(shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::never)).state, ShipmentState::booked);
+    EXPECT_EQ(shop.carrier.book_of_bookings().size(), 1U);
+  });
+}
+
 TEST(Shipping, AnAnswerThatIsLostIsAskedFor) {
   with_shop([](Shop& shop) {
     shop.open();
@@ -162,8 +175,8 @@ TEST(Shipping, WhatADeadProcessMayHaveSentIsGivenTimeToShowUp) {
     with_shop([&](Shop& shop) {
       shop.open();
       const auto again = [&] {
-        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, true))
-                         : shop.run(shop.shipping.book(shop.ctx, shop.order, true));
+        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, Tried::under_way))
+                         : shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::under_way));
       };
       EXPECT_EQ(error_of(again).reason(), "carrier_outcome_unknown");
       EXPECT_EQ(shop.now().state, ShipmentState::unknown);
@@ -182,8 +195,8 @@ TEST(Shipping, WhatNeverShowsUpWasNotSent) {
     with_shop([&](Shop& shop) {
       shop.open();
       const auto again = [&] {
-        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, true))
-                         : shop.run(shop.shipping.book(shop.ctx, shop.order, true));
+        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, Tried::under_way))
+                         : shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::under_way));
       };
       error_of(again);
       shop.clock.advance(10s);

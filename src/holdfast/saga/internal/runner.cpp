@@ -146,9 +146,12 @@ bool Runner::run_outside(const detail::Outside& act) {
   Outcome outcome;
   desk_.pass(sites().before_act);
   const Instant began = desk_.clock().now();
+  const Context bounded = ctx_.with_timeout(planned().options.timeout);
+  // In this order: whoever sleeps from here on past the lease finds the deadline over, and sends nothing.
+  given.first_try = std::exchange(arrived_, false) && may_go_on();
   acted_ = true;
   try {
-    act(ctx_.with_timeout(planned().options.timeout), given);
+    act(bounded, given);
   } catch (const Died&) {
     throw;
   } catch (...) {
@@ -412,6 +415,8 @@ bool Runner::record(Recording& recording) {
     runtime::sleep_for(ctx_, pause);
   }
   acted_ = false;
+  arrived_ =
+      !saga_.at.undoing() && !saga_.at.may_have_happened && static_cast<std::size_t>(saga_.at.step) != from;
   desk_.pass(site);
   if (saga_.at.undoing()) return true;
   for (std::size_t i = from + 1; i < static_cast<std::size_t>(saga_.at.step); ++i) {

@@ -59,7 +59,8 @@ class Runner {
   Instance& saga_;
   const PlanMetrics& metrics_;
   const Context ctx_;
-  bool acted_ = false;  ///< outside, and what came of it isn't recorded yet
+  bool acted_ = false;    ///< outside, and what came of it isn't recorded yet
+  bool arrived_ = false;  ///< at this step, by a commit of this run: nobody else can have begun its act
 };
 
 }  // namespace holdfast::saga::internal
