@@ -14,11 +14,12 @@
 
 namespace holdfast::messaging::embedded {
 
+class Tail;
+
 class OutboxLog : public Source {
  public:
   /// Both are borrowed. `scan`: most rows of the log looked at in one read of a cohort.
-  OutboxLog(sql::Database& database, Outbox& outbox, std::size_t scan)
-      : database_(database), outbox_(outbox), scan_(scan) {}
+  OutboxLog(sql::Database& database, Outbox& outbox, std::size_t scan);
 
   std::unique_ptr<Reader> reader(const SubscriptionOptions& options) override;
   void start(const Context& ctx) override;
@@ -28,6 +29,7 @@ class OutboxLog : public Source {
   sql::Database& database_;
   Outbox& outbox_;
   const std::size_t scan_;
+  std::shared_ptr<Tail> tail_;  // with the readers
   sql::ExternalWatch watch_;
 };
 

@@ -22,6 +22,11 @@ std::size_t size_of(const Message& message) {
 
 }  // namespace
 
+void Heard::begin(std::int64_t position) noexcept {
+  heard_any_ = true;
+  from_ = last_ = position;
+}
+
 void Heard::add(Message&& message) {
   if (message.position <= last_) return;
   if (!heard_any_) from_ = message.position - 1;

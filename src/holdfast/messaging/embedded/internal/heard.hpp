@@ -4,6 +4,7 @@
 // nothing below it is missing that was committed after it. Thread-safety: one loop.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -22,8 +23,13 @@ class Heard {
   Heard(std::size_t max_messages, std::size_t max_bytes)
       : max_messages_(max_messages), max_bytes_(max_bytes) {}
 
+  /// All that is committed after `position` will be added. Else it begins with the first that is.
+  void begin(std::int64_t position) noexcept;
+  bool begun() const noexcept { return heard_any_; }
   /// In the order of their positions; what comes again is left out.
   void add(Message&& message);
+  /// All up to `position` has been added.
+  void advance(std::int64_t position) noexcept { last_ = std::max(last_, position); }
   void forget() noexcept;
 
   /// Whether all that is committed after `position` is here, or will be.

@@ -14,7 +14,8 @@ namespace {
 
 constexpr std::size_t kMaxErrorBytes = 2000;
 constexpr std::string_view kEndedMeanwhile = "The process ended during this attempt.";
-constexpr Duration kStoreTimeout = std::chrono::seconds(10);  ///< one try of recording
+constexpr Duration kStoreTimeout = std::chrono::seconds(10);         ///< one try of recording
+constexpr Duration kBetweenRecords = std::chrono::milliseconds(10);  ///< of a group; more messages a commit
 constexpr resilience::BackoffOptions kStoreBackoff{.base = std::chrono::milliseconds(50),
                                                    .cap = std::chrono::seconds(2),
                                                    .jitter = resilience::Jitter::equal};
@@ -322,10 +323,12 @@ void Consumer::handle_outside(const Context& ctx, Bucket& bucket, std::vector<It
 void Consumer::run_recorder(const Context& ctx) {
   for (std::uint32_t failures = 0; !worker_.stopping && !ctx.cancelled();) {
     const std::uint64_t seen = progress_.version();
+    const Instant next = worker_.clock().now() + kBetweenRecords;
     try {
       record_progress(ctx);
       failures = 0;
       progress_.wait_past(ctx, seen, "waiting for progress to record");
+      if (!worker_.stopping) runtime::park(ctx.with_deadline(next), "gathering progress to record");
     } catch (const Error& error) {
       if (ctx.cancelled()) return;
       metrics_.store_failures.add();
