@@ -16,14 +16,15 @@ namespace fs = std::filesystem;
 namespace {
 
 /// What went wrong at the start, as one line with a remedy.
-Error start_refused(const Error& error) {
+Error start_refused(const Error& error, orders::Role role) {
   if (error.code() == ErrorCode::failed_precondition) return schema_refused(error);
   if (error.reason() != "cannot_listen") return error;
+  const bool serves = role == orders::Role::serve;
   return Error(ErrorCode::unavailable,
-               fmt::format(
-                   "{} Stop what listens there, or choose another address with HOLDFAST_HTTP_ADDRESS or "
-                   "--set http.address=127.0.0.1:8081.",
-                   error.detail()))
+               fmt::format("{} Stop what listens there, or choose another address with {} or --set "
+                           "{}=127.0.0.1:8081.",
+                           error.detail(), serves ? "HOLDFAST_HTTP_ADDRESS" : "HOLDFAST_WORKER_ADDRESS",
+                           serves ? "http.address" : "worker.address"))
       .reason("cannot_listen")
       .cause(error.cause());
 }
@@ -63,7 +64,7 @@ class Running {
       }
       system_.start(ctx);
     } catch (const Error& error) {
-      throw start_refused(error);
+      throw start_refused(error, options_.role);
     }
     if (options_.demo) orders::load_demo_catalog(ctx, system_.database());
     if (!serves()) return;
@@ -78,17 +79,24 @@ class Running {
   fs::path pid_file() const { return fs::path(settings_.data) / "holdfast.pid"; }
 
   std::string url() const {
-    std::string host = settings_.http.address.substr(0, settings_.http.address.rfind(':'));
+    const std::string& address = serves() ? settings_.http.address : settings_.worker.address;
+    std::string host = address.substr(0, address.rfind(':'));
     if (host.empty() || host == "0.0.0.0" || host == "[::]") host = "127.0.0.1";
     return fmt::format("http://{}:{}", host, system_.http_port());
   }
 
   void announce() const {
     if (serves()) write_atomically(pid_file(), fmt::format("{}\n", ::getpid()));
-    if (show_banner())
-      invocation_.terminal.note(serves() ? banner() : "The worker is running. Ctrl-C stops it.\n");
+    if (show_banner()) invocation_.terminal.note(serves() ? banner() : worker_banner());
     if (!options_.ready_file.empty())
-      write_atomically(options_.ready_file, serves() ? url() + "\n" : "ready\n");
+      write_atomically(options_.ready_file, system_.http_port() != 0 ? url() + "\n" : "ready\n");
+  }
+
+  std::string worker_banner() const {
+    std::string text = "The worker is running. Ctrl-C stops it.\n";
+    if (system_.http_port() != 0)
+      text += fmt::format("  Health   {0}/health/ready    metrics {0}/metrics\n", url());
+    return text;
   }
 
   void withdraw() const {

@@ -53,6 +53,7 @@ namespace {
 constexpr std::size_t kMaxStoredAnswerBytes = 16 * 1024 * 1024;  // of a batch of orders
 constexpr Duration kWebhookDrain = std::chrono::seconds(3);      // attempts cut off are made again
 constexpr Duration kLogFlush = std::chrono::milliseconds(100);
+constexpr std::uint32_t kWorkerConnections = 64;  // a loop, of those who look at a worker
 
 bool is_for_operators(std::string_view path) { return path.starts_with("/health/") || path == "/metrics"; }
 
@@ -323,6 +324,28 @@ struct OrderSystem::State {
     return router;
   }
 
+  /// What a worker shows: how it is.
+  http::Router make_worker_router() {
+    http::Router router;
+    router.use(http::problem_details({}));
+    router.use(http::security_headers());
+    add_health_routes(router, health, metrics);
+    return router;
+  }
+
+  http::ServerOptions worker_http_options() const {
+    http::ServerOptions options = server_options(settings.http, metrics);
+    options.address = settings.worker.address;
+    options.limits.max_connections_per_loop = kWorkerConnections;
+    return options;
+  }
+
+  void start_server(http::Router router, http::ServerOptions options) {
+    server = std::make_unique<http::Server>(runtime, std::move(router), std::move(options));
+    server->start();
+    server_observations = observe_server(metrics, *server);
+  }
+
   /// In this order, the outermost first: tarpit, identity, record, problems, headers, cors, coding,
   /// conditions, admission, authentication, rate limit.
   void add_middlewares(http::Router& router) {
@@ -489,13 +512,11 @@ void OrderSystem::start(const Context& ctx) {
     }
     if (state.role == Role::serve) {
       state.parts.start(
-          "http",
-          [&] {
-            state.server =
-                std::make_unique<http::Server>(state.runtime, state.make_router(), state.http_options());
-            state.server->start();
-            state.server_observations = observe_server(state.metrics, *state.server);
-          },
+          "http", [&] { state.start_server(state.make_router(), state.http_options()); },
+          [&state](const Context& stopping) { state.stop_http(stopping); });
+    } else if (!state.settings.worker.address.empty()) {
+      state.parts.start(
+          "http", [&] { state.start_server(state.make_worker_router(), state.worker_http_options()); },
           [&state](const Context& stopping) { state.stop_http(stopping); });
     }
   } catch (...) {

@@ -53,7 +53,7 @@ class OrderSystem {
   /// flight was finished. Idempotent.
   bool stop(const Context& ctx);
 
-  /// 0 for a worker, and before start().
+  /// 0 before start(), and for a worker that shows itself nowhere (worker.address).
   std::uint16_t http_port() const noexcept;
 
   // From start() to stop():

@@ -109,7 +109,9 @@ LogLevels levels_of(const observe::Log& log) {
   return levels;
 }
 
-void add_health(http::Router& router, const OpsParts& parts) {
+}  // namespace
+
+void add_health_routes(http::Router& router, observe::Health& health, observe::Metrics& metrics) {
   router.get(
       "/health/live",
       [](const Context&, http::Request&) { return http::Response::json(200, R"({"status":"alive"})"); },
@@ -118,7 +120,7 @@ void add_health(http::Router& router, const OpsParts& parts) {
        .tags = {"health"},
        .priority = Priority::critical});
   router.get("/health/ready",
-             [&health = parts.health](const Context&, http::Request&) {
+             [&health](const Context&, http::Request&) {
                const observe::HealthReport report = health.report();
                return http::Response::json(report.http_status(), report.to_json());
              },
@@ -128,7 +130,7 @@ void add_health(http::Router& router, const OpsParts& parts) {
               .priority = Priority::critical});
   router.get(
       "/metrics",
-      [&metrics = parts.metrics](const Context&, http::Request& request) {
+      [&metrics](const Context&, http::Request& request) {
         if (request.header("Accept").find("application/openmetrics-text") != std::string_view::npos) {
           return http::Response::of(200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
                                     metrics.expose_openmetrics());
@@ -137,6 +139,8 @@ void add_health(http::Router& router, const OpsParts& parts) {
       },
       {.name = "metrics", .summary = "For Prometheus", .tags = {"health"}, .priority = Priority::critical});
 }
+
+namespace {
 
 void add_dead_letters(http::Router& router, sql::Database& database) {
   http::route(router, http::Method::get, "/v1/dead-letters",
@@ -230,7 +234,7 @@ Reconciliation reconcile(const Context& ctx, sql::Database& database) {
 }
 
 void add_ops_routes(http::Router& router, const OpsParts& parts) {
-  add_health(router, parts);
+  add_health_routes(router, parts.health, parts.metrics);
   const auto about = [](std::string name, std::string summary, std::string scope) -> http::RouteInfo {
     return {.name = std::move(name),
             .summary = std::move(summary),

@@ -58,7 +58,10 @@ struct OpsParts {
   std::function<sql::Database&(const http::Request&)> reads_for{};
 };
 
-/// The parts are borrowed by the routes.
+/// /health/live, /health/ready and /metrics, for whoever comes. The parts are borrowed by the routes.
+void add_health_routes(http::Router& router, observe::Health& health, observe::Metrics& metrics);
+
+/// Those, and what takes a key. The parts are borrowed by the routes.
 void add_ops_routes(http::Router& router, const OpsParts& parts);
 
 /// The database's numbers as metrics, for as long as what is returned lives.

@@ -360,13 +360,18 @@ HOLDFAST_DESCRIBE(WebhookSettings,
 
 struct WorkerSettings {
   bool enabled = true;
+  std::string address;
 
   static constexpr auto rules() {
-    return holdfast::rules(field<&WorkerSettings::enabled>().doc(
-        "Whether `serve` handles events too, or leaves that to `worker`."));
+    return holdfast::rules(
+        field<&WorkerSettings::enabled>().doc(
+            "Whether `serve` handles events too, or leaves that to `worker`."),
+        field<&WorkerSettings::address>().length(0, 255).doc(
+            "host:port where `worker` shows /health/live, /health/ready and /metrics, to whoever gets there; "
+            "empty: nowhere. Port 0 takes a free one."));
   }
 };
-HOLDFAST_DESCRIBE(WorkerSettings, (enabled))
+HOLDFAST_DESCRIBE(WorkerSettings, (enabled, address))
 
 struct ShutdownSettings {
   std::chrono::milliseconds timeout = std::chrono::seconds(20);
