@@ -36,22 +36,10 @@ class OutboxReader final : public Reader {
     if (alone || std::popcount(all_of(cohorts)) < kBuckets / 2)
       return reader_.read(ctx, database_, cohorts, head);
     tail_->look(ctx);
-    std::vector<ReadResult> results(cohorts.size());
-    std::vector<Cohort> behind;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < cohorts.size(); ++i) {
-      if (tail_->covers(cohorts[i].read_to)) {
-        results[i] = tail_->read(cohorts[i], topics_, kReadBatch);
-      } else {
-        behind.push_back(cohorts[i]);
-        places.push_back(i);
-      }
-    }
     head = std::max(head, tail_->head());
-    if (behind.empty()) return results;
-    std::vector<ReadResult> read = reader_.read(ctx, database_, behind, head);
-    for (std::size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(read[i]);
-    return results;
+    return read_recent(*tail_, cohorts, topics_, kReadBatch, [&](const std::vector<Cohort>& behind) {
+      return reader_.read(ctx, database_, behind, head);
+    });
   }
   runtime::Signal& changed() noexcept override { return outbox_.committed(); }
 

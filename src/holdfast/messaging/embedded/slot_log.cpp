@@ -214,22 +214,10 @@ class SlotReader final : public Reader {
 
   std::vector<ReadResult> read(const Context& ctx, const std::vector<Cohort>& cohorts,
                                std::int64_t& head) override {
-    std::vector<ReadResult> results(cohorts.size());
-    std::vector<Cohort> behind;
-    std::vector<std::size_t> places;
-    for (std::size_t i = 0; i < cohorts.size(); ++i) {
-      if (heard_->covers(cohorts[i].read_to)) {
-        results[i] = heard_->read(cohorts[i], topics_, kReadBatch);
-      } else {
-        behind.push_back(cohorts[i]);
-        places.push_back(i);
-      }
-    }
     head = std::max(head, heard_->last());
-    if (behind.empty()) return results;
-    std::vector<ReadResult> read = table_->read(ctx, behind, head);
-    for (std::size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(read[i]);
-    return results;
+    return embedded::read_recent(
+        *heard_, cohorts, topics_, kReadBatch,
+        [&](const std::vector<Cohort>& behind) { return table_->read(ctx, behind, head); });
   }
   runtime::Signal& changed() noexcept override { return table_->changed(); }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "holdfast/messaging/message.hpp"
@@ -48,6 +49,29 @@ class Heard {
   std::int64_t from_ = 0;  // all after it is here
   std::int64_t last_ = 0;
 };
+
+/// A result a cohort: from `recent` (a Heard, a Tail) where that covers it, of the others as `table` reads
+/// them.
+template <class Recent, class ReadTable>
+std::vector<ReadResult> read_recent(const Recent& recent, const std::vector<Cohort>& cohorts,
+                                    const std::vector<std::string>& topics, std::size_t most,
+                                    const ReadTable& table) {
+  std::vector<ReadResult> results(cohorts.size());
+  std::vector<Cohort> behind;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < cohorts.size(); ++i) {
+    if (recent.covers(cohorts[i].read_to)) {
+      results[i] = recent.read(cohorts[i], topics, most);
+    } else {
+      behind.push_back(cohorts[i]);
+      places.push_back(i);
+    }
+  }
+  if (behind.empty()) return results;
+  std::vector<ReadResult> read = table(behind);
+  for (std::size_t i = 0; i < places.size(); ++i) results[places[i]] = std::move(read[i]);
+  return results;
+}
 
 /// A row of the outbox. Throws Error(internal) where it is none.
 Message message_of(const sql::postgres::Pgoutput::Change& change);
