@@ -186,8 +186,8 @@ void misbehave(Stage& stage) {
 void run(Stage& stage) {
   if (!has_fault_sites()) {
     throw NotPossible(
-        "this holdfast has no fault sites: build it with -DHOLDFAST_FAULTS=ON, and name it with "
-        "HOLDFAST_BINARY");
+        "this holdfast has no fault sites: build holdfast_with_faults, and run with-faults/holdfast, or name "
+        "it with HOLDFAST_BINARY");
   }
   Shop& shop = stage.open_paid_shop(
       {{"HOLDFAST_CHECKOUT_CUSTOMER_PATIENCE", "1s"}, {"HOLDFAST_SHIPPING_SETTLE_TIME", "1s"}});

@@ -24,7 +24,7 @@ constexpr const char* kRunExamples =
     "  holdfast drill run slow-loris\n"
     "  holdfast drill run double-click overload --seconds 20\n"
     "  holdfast drill run --all --json > drills.json\n"
-    "  HOLDFAST_BINARY=build-faults/holdfast holdfast drill run kill-between-steps --keep";
+    "  build/with-faults/holdfast drill run kill-between-steps --keep";
 
 struct DrillOptions {
   std::vector<std::string> names;

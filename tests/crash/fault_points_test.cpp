@@ -1,5 +1,5 @@
 // Ends the server at each named fault site, at the first pass and at a later one, starts it again and
-// reconciles. Needs a binary built with -DHOLDFAST_FAULTS=ON, named by HOLDFAST_BINARY; ./test makes one.
+// reconciles. Needs the binary with fault sites (target holdfast_with_faults), named by HOLDFAST_BINARY.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

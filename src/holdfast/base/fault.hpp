@@ -1,5 +1,5 @@
 // Named places where a test may kill the process: between a commit and what is told about it, before a
-// mark, after a rename. In a build with HOLDFAST_FAULTS, `HOLDFAST_FAULT_KILL="outbox.before_mark:3"` in
+// mark, after a rename. In the binary with-faults/holdfast, `HOLDFAST_FAULT_KILL="outbox.before_mark:3"` in
 // the environment ends the process at the third pass of that site, as kill -9 would (status 137: no
 // destructor, no flush). In every other build a site is nothing at all.
 //
