@@ -15,6 +15,18 @@ fuzz_seconds=5
 passed=0
 failed=0
 skipped=0
+behind=  # the process of what is built behind the tests
+
+# How many processes at a time: of those that wait, and of those that compute or start a dozen programs.
+readonly WAITING=$((2 * $(nproc))) COMPUTING=$(($(nproc) > 1 ? $(nproc) : 2))
+
+# Each broker's and database's tests are a process of their own, and those of RabbitMQ, which takes longest to
+# start, three.
+HOLDFAST_PARTS=('*ServerContract*/rabbitmq' 'RabbitStreams.*' '*Postgres*:*/postgres*:OnSlot.*:OnReplicas.*'
+  '*/rabbitmq*:*Rabbit*' '*/nats*:*Nats*' '*/kafka*:*Kafka*' '*/redis*:*Redis*')
+E2E_PARTS=('*InFlight*' 'PostgresTroubles.*' 'Checkout*:Parked*' '*Postgres*:Migrate*:*Schema*')
+CRASH_PARTS=('*FleetCrash*/rabbitmq' 'Crash.*' '*FleetCrash*/kafka' '*/rabbitmq*:*Rabbit*' '*FleetCrash*/embedded'
+  '*FleetCrash*/nats' '*FleetCrash*/redis')
 
 usage() { sed -n '2,8s/^# //p' ./test; }
 
@@ -44,46 +56,32 @@ ensure_no_cluster_is_made() {
   "${as_root[@]}" sed -i 's/^#* *create_main_cluster .*/create_main_cluster = false/' "$setting"
 }
 
-say() { printf '\n== %s\n' "$*"; }
+# say STEP: what is done from now on; the table of times has a row of it.
+said=() said_at=()
+say() {
+  said+=("$*")
+  said_at+=("$SECONDS")
+  printf '\n== %s\n' "$*"
+}
 
-# run_gtest BINARY [ARG…]: runs it and adds its counts.
-run_gtest() {
-  local report
-  report=$(mktemp)
-  timeout 900 "$@" --gtest_filter="$filter" --gtest_brief=1 --gtest_output="xml:$report"
-  local code=$? counts
-  counts=$(grep -m1 '<testsuites' "$report" 2>/dev/null)
-  rm -f "$report"
-  if [ -z "$counts" ]; then  # it died before it could count
-    echo "$1 ended with exit code $code and no report" >&2
-    failed=$((failed + 1))
-    return 1
-  fi
-  local all bad off
-  all=$(sed -n 's/.* tests="\([0-9]*\)".*/\1/p' <<<"$counts")
-  bad=$(sed -n 's/.* failures="\([0-9]*\)".*/\1/p' <<<"$counts")
-  off=$(sed -n 's/.* disabled="\([0-9]*\)".*/\1/p' <<<"$counts")
-  [ "$code" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
-  failed=$((failed + bad))
-  skipped=$((skipped + off))
-  passed=$((passed + all - bad - off))
-  return "$code"
+times() {
+  local i
+  said_at+=("$SECONDS")
+  printf '\n'
+  for i in "${!said[@]}"; do printf '%6d s  %s\n' $((said_at[i + 1] - said_at[i])) "${said[i]}"; done
 }
 
 # What rooms and modules promise of their data, asked once more with PostgreSQL under them.
-postgres_tests() {
-  say "unit tests over PostgreSQL"
+queue_postgres_tests() {
   local all=$filter
-  export HOLDFAST_TEST_DATABASE=postgres
   filter='Broker*:*/Broker.*:*Poison*:SagaWorkers*:Idempotency*:Subscribers*:Incoming*:OverTheNetwork*'
   filter+=':*/BrokerContract.KeepsEach*:*/BrokerContract.AProcessKilled*:*/BrokerContract.WhatIsSentTwice*'
   filter+=':*/ServerContract.AServerKilled*:*/LeaseContract.*/sql:*/ClaimsOverBrokers.*/embedded'
   filter+=':RedisAnswersTest.AnAnswer*:RedisAnswersTest.WhatARepeat*'
   filter+=':-*InVirtualTime*:*OnARetryIsCounted*'
-  run_gtest build/holdfast_tests
+  queue_tests HOLDFAST_TEST_DATABASE=postgres build/holdfast_tests '*/rabbitmq*'
   filter='-ProductPage.*'  # these wait for a time that only simulated runtimes bring about
-  run_gtest build/apps/orders_tests
-  unset HOLDFAST_TEST_DATABASE
+  queue_tests HOLDFAST_TEST_DATABASE=postgres build/apps/orders_tests '[A-M]*' 'O*'
   filter=$all
 }
 
@@ -97,6 +95,7 @@ step() {
   else
     echo "FAILED: $name" >&2
     failed=$((failed + 1))
+    failures+=("$name")
     return 1
   fi
 }
@@ -107,7 +106,9 @@ check_format() {
   clang-format --dry-run --Werror "${files[@]}"
 }
 
-build_everything() { configure_and_build build all -DHOLDFAST_TESTS=ON -DHOLDFAST_BENCHES=OFF; }
+build_everything() {
+  configure_and_build build all holdfast_shared -DHOLDFAST_TESTS=ON -DHOLDFAST_BENCHES=OFF
+}
 
 # One more build a sanitizer, of the same unit tests. The address build is Clang's: it keeps the second
 # compiler warning-free and carries the fuzz targets too.
@@ -116,31 +117,49 @@ address_sanitizer_build() {
     -DHOLDFAST_SANITIZER=address -DHOLDFAST_FUZZERS=ON -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
+# Without precompiled headers, so that each source includes what it uses.
 thread_sanitizer_build() {
   configure_and_build build-thread holdfast_tests orders_tests paysim_tests carriersim_tests -DHOLDFAST_SANITIZER=thread \
-    -DHOLDFAST_OPTIMIZATION="-O1 -g1"
+    -DHOLDFAST_PCH=OFF -DHOLDFAST_OPTIMIZATION="-O1 -g1"
 }
 
+# build_behind COMMAND: at the lowest priority, while tests wait.
+build_behind() {
+  {
+    renice -n 19 "$BASHPID" >/dev/null
+    "$1"
+  } </dev/null >"$queue_folder.build" 2>&1 &
+  behind=$!
+}
+
+# Its end, and what it wrote where it failed. All the processors are its own from here on.
+built_behind() {
+  local code
+  wait "$behind"
+  code=$?
+  behind=
+  if [ $code -eq 0 ]; then tail -n 1 "$queue_folder.build"; else cat "$queue_folder.build"; fi
+  rm -f "$queue_folder.build"
+  return $code
+}
+
+# sanitized_tests SANITIZER: its unit tests, once they are built.
 sanitized_tests() {
-  local sanitizer=$1
-  step "build with the $sanitizer sanitizer" "${sanitizer}_sanitizer_build" || return 1
+  local sanitizer=$1 name
   say "unit tests, $sanitizer sanitizer"
   # Fibers count as threads, and some tests end a forked process that runs a runtime.
   export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp die_after_fork=0"
-  run_gtest "build-$sanitizer/holdfast_tests"
-  run_gtest "build-$sanitizer/apps/orders_tests"
-  run_gtest "build-$sanitizer/apps/paysim_tests"
-  run_gtest "build-$sanitizer/apps/carriersim_tests"
+  queue_tests "build-$sanitizer/holdfast_tests" "${HOLDFAST_PARTS[@]}"
+  for name in orders paysim carriersim; do queue_tests "build-$sanitizer/apps/${name}_tests"; done
+  run_queued "$WAITING"
 }
 
 # The binary with its fault sites, ended at each of them.
-fault_point_tests() {
-  say "killed at fault sites"
+queue_fault_points() {
   local all=$filter
   filter='*FaultPoints*'
-  HOLDFAST_BINARY=$PWD/build/with-faults/holdfast run_gtest build/tests/crash_tests
+  queue_tests HOLDFAST_BINARY="$PWD/build/with-faults/holdfast" build/tests/crash_tests
   filter=$all
-  step "drill: killed between the steps of a checkout" kill_between_steps --quick
 }
 
 # kill_between_steps [--quick]: the drill that takes a binary with fault sites.
@@ -153,9 +172,11 @@ kill_between_steps() {
 # Each target runs from its corpus for a few seconds.
 fuzzing() {
   local target
+  say "fuzzing"
   for target in build-address/fuzz/*_fuzz; do
-    step "fuzz $(basename "$target") for $fuzz_seconds s" fuzz_one "$target"
+    queue_step "fuzz $(basename "$target") for $fuzz_seconds s" fuzz_one "$target"
   done
+  run_queued "$(nproc)"
 }
 
 fuzz_one() {
@@ -185,47 +206,69 @@ run_drills() {
   kill_between_steps && return $code
 }
 
+unit_and_end_to_end_tests() {
+  say "unit tests, end to end"
+  local name
+  queue_tests build/tests/e2e_tests "${E2E_PARTS[@]}"
+  queue_tests build/holdfast_tests "${HOLDFAST_PARTS[@]}"
+  [ "$only_filter" = yes ] || [ "$embedded" = yes ] || queue_postgres_tests
+  for name in apps/orders apps/paysim apps/carriersim architecture cli/cli drills/drills; do
+    queue_tests "build/${name}_tests"
+  done
+  run_queued "$WAITING"
+}
+
+crash_tests() {
+  say "kill -9 and worse"
+  queue_tests HOLDFAST_CRASH_ROUNDS="$crash_rounds" build/tests/crash_tests "${CRASH_PARTS[@]}"
+  if [ "$only_filter" = no ] && [ "$quick" = no ]; then
+    queue_step "drill: killed between the steps of a checkout" kill_between_steps --quick
+    queue_fault_points
+  fi
+  run_queued "$COMPUTING"
+}
+
+checks() {
+  say "package, deploy/, documents, formatting"
+  queue_step "installed package and examples" scripts/check_package.sh
+  queue_step "settings that documents show" scripts/check_docs.sh
+  if [ "$quick" = no ]; then
+    queue_step "manifests of deploy/" scripts/check_deploy.sh
+    queue_step "formatting" check_format
+  fi
+  run_queued "$COMPUTING"
+  step "commands of README.md" scripts/check_readme.sh
+  [ -z "$behind" ] || signal_tree STOP "$behind"  # these say how fast something is
+  step "drills" run_drills
+  [ -z "$behind" ] || signal_tree CONT "$behind"
+}
+
 main() {
   parse_arguments "$@"
   local started=$SECONDS
+  say "packages"
   ensure_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" || exit 1
   if [ "$embedded" = no ]; then
     ensure_no_cluster_is_made || exit 1
     ensure_packages "${SERVER_PACKAGES[@]}" || exit 1
   fi
+  [ "$quick" = yes ] || [ "$only_filter" = yes ] || ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
   say "build"
   build_everything || { echo "The build failed."; echo "0 passed, 1 failed"; exit 1; }
 
-  say "unit tests"
-  local binary
-  for binary in build/architecture_tests build/holdfast_tests build/apps/orders_tests \
-    build/apps/paysim_tests build/apps/carriersim_tests build/cli/cli_tests \
-    build/drills/drills_tests; do
-    [ -x "$binary" ] && run_gtest "$binary"
-  done
-  [ "$only_filter" = yes ] || [ "$embedded" = yes ] || postgres_tests
-  say "end to end"
-  for binary in build/tests/*_tests; do
-    [ -x "$binary" ] && HOLDFAST_CRASH_ROUNDS=$crash_rounds run_gtest "$binary"
-  done
-
-  if [ "$only_filter" = no ]; then
-    step "installed package and examples" scripts/check_package.sh
-    step "commands of README.md" scripts/check_readme.sh
-    step "settings that documents show" scripts/check_docs.sh
-    step "drills" run_drills
-    if [ "$quick" = no ]; then
-      step "manifests of deploy/" scripts/check_deploy.sh
-      ensure_packages "${CHECK_PACKAGES[@]}" || exit 1
-      step "formatting" check_format
-      fault_point_tests
-      sanitized_tests address && fuzzing
-      if [ "$full" = yes ]; then
-        step "the release before on this schema" scripts/check_previous_release.sh
-        sanitized_tests thread
-      fi
+  [ "$quick" = yes ] || [ "$only_filter" = yes ] || build_behind address_sanitizer_build
+  unit_and_end_to_end_tests
+  crash_tests
+  [ "$only_filter" = yes ] || checks
+  if [ "$only_filter" = no ] && [ "$quick" = no ]; then
+    step "what is left of the build with the address sanitizer" built_behind && sanitized_tests address && fuzzing
+    if [ "$full" = yes ]; then
+      step "the release before on this schema" scripts/check_previous_release.sh
+      step "build with the thread sanitizer" thread_sanitizer_build && sanitized_tests thread
     fi
   fi
+  times
+  if [ ${#failures[@]} -gt 0 ]; then printf '\nFAILED:\n'; printf '  %s\n' "${failures[@]}"; fi
   printf '\n%d s\n' $((SECONDS - started))
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ]
