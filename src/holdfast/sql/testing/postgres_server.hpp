@@ -1,5 +1,6 @@
 // For tests: a real PostgreSQL of Debian's package, on a free port, with its data in a temporary folder and
-// fsync on; stopped at the end by its process id. As root it runs as the user "postgres" (or "nobody").
+// fsync on (but see shared()); stopped at the end by its process id. As root it runs as the user "postgres"
+// (or "nobody").
 //
 //   if (PostgresServer::not_wanted()) GTEST_SKIP() << PostgresServer::kNotWanted;
 //   PostgresServer server;
@@ -52,18 +53,22 @@ class PostgresServer {
     return only != nullptr && std::string_view(only) == "1";
   }
 
-  /// One for all tests of this process, started at the first use.
-  static PostgresServer& shared() {
-    static PostgresServer shared;
-    return shared;
-  }
-
   struct Settings {
     std::vector<std::string> settings{};               ///< "max_connections=20", after those of all tests
     std::map<std::string, std::string> environment{};  ///< for the server's processes
     /// Makes a certificate for 127.0.0.1 that is signed by itself: certificate().
     bool tls = false;
   };
+
+  /// One for all tests of this process, started at the first use. Where rooms are run over PostgreSQL, each
+  /// of their tests has a database of its own, whose two hundred commits would wait for a disk that no test
+  /// takes away: then without fsync.
+  static PostgresServer& shared() {
+    static const bool for_rooms = std::getenv("HOLDFAST_TEST_DATABASE") != nullptr;
+    static PostgresServer shared(
+        Settings{.settings = for_rooms ? std::vector<std::string>{"fsync=off"} : std::vector<std::string>{}});
+    return shared;
+  }
 
   PostgresServer() : PostgresServer(Settings{}) {}
   explicit PostgresServer(Settings settings) : settings_(std::move(settings)), port_(free_port()) {
