@@ -18,7 +18,7 @@ skipped=0
 behind=  # the process of what is built behind the tests
 
 # How many processes at a time: of those that wait, and of those that compute or start a dozen programs.
-readonly WAITING=$((2 * $(nproc))) COMPUTING=$(($(nproc) > 1 ? $(nproc) : 2))
+readonly WAITING=$((2 * $(nproc))) COMPUTING=$(($(nproc) + 1))
 
 # Each broker's and database's tests are a process of their own, and those of RabbitMQ, which takes longest to
 # start, three.
@@ -220,11 +220,11 @@ unit_and_end_to_end_tests() {
 
 crash_tests() {
   say "kill -9 and worse"
-  queue_tests HOLDFAST_CRASH_ROUNDS="$crash_rounds" build/tests/crash_tests "${CRASH_PARTS[@]}"
   if [ "$only_filter" = no ] && [ "$quick" = no ]; then
     queue_step "drill: killed between the steps of a checkout" kill_between_steps --quick
-    queue_fault_points
   fi
+  queue_tests HOLDFAST_CRASH_ROUNDS="$crash_rounds" build/tests/crash_tests "${CRASH_PARTS[@]}"
+  [ "$only_filter" = yes ] || [ "$quick" = yes ] || queue_fault_points
   run_queued "$COMPUTING"
 }
 
