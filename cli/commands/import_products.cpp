@@ -18,6 +18,8 @@
 #include "holdfast/base/encoding.hpp"
 #include "holdfast/base/reflect.hpp"
 #include "holdfast/http/client.hpp"
+#include "holdfast/messaging/outbox.hpp"
+#include "holdfast/observe/metrics.hpp"
 #include "orders/modules/catalog/catalog.hpp"
 
 namespace holdfast::cli {
@@ -130,10 +132,15 @@ void print_outcome(const Invocation& invocation, const catalog::ImportReport& re
 ExitCode import_directly(const Invocation& invocation, const Request& request, const Parsed& parsed) {
   return with_database(invocation, SchemaState::migrated, [&](const Context& ctx, sql::Database& database) {
     Rejects rejects(request.rejects_file);
-    catalog::ProductImport import(database, parsed.options, [&](const catalog::RejectedLine& line) {
-      const std::array<std::string_view, 1> sku{line.sku};
-      rejects.add(line.line, line.reason, line.message, sku);
-    });
+    observe::Metrics metrics;  // nobody reads them
+    messaging::Outbox outbox(invocation.clock, invocation.random, metrics);
+    catalog::ProductImport import(
+        database, parsed.options,
+        [&](const catalog::RejectedLine& line) {
+          const std::array<std::string_view, 1> sku{line.sku};
+          rejects.add(line.line, line.reason, line.message, sku);
+        },
+        &outbox);  // running servers hear what they have to forget
     try {
       read_file(invocation, request.file, [&](std::string_view chunk) { import.push(ctx, chunk); });
       const catalog::ImportReport report = import.finish(ctx);
