@@ -31,7 +31,7 @@ struct ServerProcessOptions {
   std::vector<std::string> arguments;              ///< after `serve`
   std::map<std::string, std::string> environment;  ///< e.g. {"HOLDFAST_FAULT_KILL", "outbox.before_mark"}
   bool start = true;
-  std::chrono::milliseconds ready_within = std::chrono::seconds(20);
+  std::chrono::milliseconds ready_within = std::chrono::seconds(60);
   std::filesystem::path folder;      ///< for data and logs; a temporary one of its own where empty
   Belongings* belongings = nullptr;  ///< as ProcessOptions'
 };

@@ -8,6 +8,7 @@
 
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/sql/copy.hpp"
+#include "holdfast/sql/postgres/classify.hpp"
 
 namespace holdfast::sql {
 namespace {
@@ -45,6 +46,10 @@ class Guard {
     answered_at_.store(ctx.now().time_since_epoch().count(), std::memory_order_relaxed);
   }
 
+  bool answered_since(Instant began) const noexcept {
+    return answered_at_.load(std::memory_order_relaxed) >= began.time_since_epoch().count();
+  }
+
   Context shortened(const Context& ctx, Instant now) const {
     if (ctx.deadline() == kNever) return patience_ == Duration::max() ? ctx : ctx.with_timeout(patience_);
     const Duration left = ctx.deadline() - now;
@@ -58,15 +63,16 @@ class Guard {
     } catch (const DatabaseError& failure) {
       const bool away =
           failure.kind() == FailureKind::unavailable || failure.kind() == FailureKind::commit_unknown;
-      if (away) throw;
-      answered(ctx);
+      const bool locked = postgres::waited_for_lock(failure);
+      if (away && !(locked && answered_since(began))) throw;
+      if (!locked) answered(ctx);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::deadline_exceeded || ctx.cancelled()) return;
       DatabaseError late(FailureKind::unavailable, "The database did not answer in time; try again.",
                          error.what());
       if (ctx.remaining() > Duration::zero()) thrown = std::make_exception_ptr(late);
       // It is busy, or this was too much for the time given: others were answered meanwhile.
-      if (answered_at_.load(std::memory_order_relaxed) >= began.time_since_epoch().count()) return;
+      if (answered_since(began)) return;
       throw late;
     } catch (...) {  // a body's own
     }

@@ -10,6 +10,7 @@
 
 #include "holdfast/base/encoding.hpp"
 #include "holdfast/runtime/fiber.hpp"
+#include "holdfast/sql/postgres/classify.hpp"
 
 namespace holdfast::sql {
 namespace {
@@ -22,6 +23,11 @@ constexpr std::string_view kCreateHistory =
     "  applied_at bigint not null)";
 
 constexpr const char* kApplying = "apply a migration";
+
+// Of a step whose table somebody reads or writes for long. It gives up each time before long: who comes after
+// it waits for it, and so do all writers.
+constexpr std::size_t kMostTries = 30;
+constexpr auto kUntilUnlocked = std::chrono::seconds(1);
 
 std::string label(std::int64_t version, std::string_view name) {
   return std::to_string(version) + " (" + std::string(name) + ")";
@@ -211,8 +217,18 @@ std::vector<Migration> Migrator::up(const Context& ctx) const {
   std::vector<Migration> done;
   if (plan_up(ctx).empty()) return done;  // the common start: nothing to do, nothing written
   const MigratingAlone alone(ctx, database_);
-  while (std::optional<Migration> applied = apply_next(ctx)) done.push_back(std::move(*applied));
-  return done;
+  for (std::size_t tried = 1;; ++tried) {
+    try {
+      while (std::optional<Migration> applied = apply_next(ctx)) {
+        done.push_back(std::move(*applied));
+        tried = 1;
+      }
+      return done;
+    } catch (const Error& error) {
+      if (tried >= kMostTries || !postgres::waited_for_lock(error)) throw;
+    }
+    runtime::sleep_for(ctx, kUntilUnlocked);
+  }
 }
 
 std::optional<Migration> Migrator::apply_next(const Context& ctx) const {

@@ -122,6 +122,10 @@ DatabaseError failure_of(const pg_result* result, std::string_view statement) {
                        constraint ? constraint_of(result, kind) : std::string());
 }
 
+bool waited_for_lock(const Error& failure) noexcept {
+  return failure.cause().find("[PostgreSQL 55P03]") != std::string::npos;
+}
+
 DatabaseError lost(std::string_view doing, std::string_view why) {
   return DatabaseError(FailureKind::unavailable, std::string(detail_of(FailureKind::unavailable)),
                        std::string(doing) + ": " + std::string(why));

@@ -51,6 +51,9 @@ struct Options {
       std::chrono::seconds(10);  ///< after which the server ends a transaction of a process that stands still
   Duration turn_timeout = std::chrono::seconds(5);  ///< for a group to begin: its process's turn, or any
                                                     ///< answer at all; then those who wait are told
+  Duration lock_timeout =
+      std::chrono::seconds(1);  ///< with one_at_a_time: for what somebody else has locked, as an operator or
+                                ///< a dump; its own writers never wait for each other. Then the body fails
   Duration silence = std::chrono::seconds(10);  ///< of a peer that acknowledges nothing; then the connection
                                                 ///< is given up by the kernel (TCP_USER_TIMEOUT, keepalives)
   Duration cancel_grace = std::chrono::milliseconds(250);  ///< for a cancelled statement to end; then the

@@ -30,8 +30,14 @@ constexpr auto kRetryWhenFull = std::chrono::milliseconds(250);
 constexpr Duration kFirstPause = std::chrono::milliseconds(2);
 constexpr Duration kLongestPause = std::chrono::milliseconds(250);
 
-// "holdfast" in ASCII: every process's groups take turns at it.
-constexpr const char* kBeginInTurn = "begin; select pg_advisory_xact_lock(7525352680829580148)";
+// Once somebody was found to hold a lock: who needs it fails so soon, and the others of its group go on.
+constexpr Duration kShortLockWait = std::chrono::milliseconds(50);
+constexpr Duration kLockSuspected = std::chrono::seconds(2);
+
+// "holdfast" in ASCII: every process's groups take turns at it, however long that takes. What waits for other
+// locks from then on waits for somebody who takes no turns.
+constexpr const char* kBeginInTurn =
+    "begin; select pg_advisory_xact_lock(7525352680829580148), set_config('lock_timeout', '";
 
 std::exception_ptr expired(const Context& ctx, const char* name) {
   try {
@@ -243,8 +249,7 @@ void GroupCommit::begin() {
     connect();
     transaction_->forget();
     try {
-      connection_->run_script(runtime_.context().with_timeout(options_.turn_timeout),
-                              options_.writers == Writers::one_at_a_time ? kBeginInTurn : "begin");
+      connection_->run_script(runtime_.context().with_timeout(options_.turn_timeout), begin_script());
       return;
     } catch (const DatabaseError&) {
       if (!again || !connection_->broken()) throw;
@@ -254,7 +259,20 @@ void GroupCommit::begin() {
   }
 }
 
-// The callers of these have given up, or are about to: doing the work would be for nobody.
+std::string GroupCommit::begin_script() const {
+  if (options_.writers == Writers::side_by_side) return "begin";
+  const bool suspected = runtime_.clock().now() < locks_until_;
+  const Duration wait = suspected ? std::min(kShortLockWait, options_.lock_timeout) : options_.lock_timeout;
+  return kBeginInTurn + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(wait).count()) +
+         "', true)";
+}
+
+void GroupCommit::note_lock(const DatabaseError& failure) noexcept {
+  if (waited_for_lock(failure)) locks_until_ = runtime_.clock().now() + kLockSuspected;
+}
+
+// The callers of these have given up, or are about to: doing the work would be for nobody, and they need not
+// wait for the others' end.
 void GroupCommit::drop_expired() {
   const auto live = std::stable_partition(group_.begin(), group_.end(),
                                           [](const Pending* pending) { return !over(pending->ctx); });
@@ -262,8 +280,9 @@ void GroupCommit::drop_expired() {
     counters_.expired_in_queue.add();
     (*dropped)->failure = expired((*dropped)->ctx, (*dropped)->name);
   }
-  dropped_.insert(dropped_.end(), live, group_.end());
+  dropped_.assign(live, group_.end());
   group_.erase(live, group_.end());
+  wake(dropped_);
 }
 
 void GroupCommit::run_group() {
@@ -377,6 +396,7 @@ bool GroupCommit::run_interleaved(std::size_t count) {
         failure.kind() == FailureKind::deadlock) {
       throw;
     }
+    note_lock(failure);
     for (std::size_t i = 0; i < count; ++i) group_[i]->apart = true;
     return false;
   } catch (const Error&) {
@@ -425,10 +445,13 @@ bool GroupCommit::run_body(Pending& pending, bool careful) {
       names.insert(pending.name);
       if (!careful) return false;
     }
+  } catch (const DatabaseError& failure) {
+    note_lock(failure);
+    pending.failure = std::current_exception();
   } catch (...) {
     pending.failure = std::current_exception();
-    return false;
   }
+  return false;
 }
 
 // A connection lost before the commit was sent, or a race lost: nothing of it is there.
@@ -532,22 +555,23 @@ void GroupCommit::roll_back() noexcept {
   }
 }
 
+void GroupCommit::wake_callers() noexcept { wake(group_); }
+
 // Once a Pending is done its caller may be gone, stack and all: only the copies of the wakers are used.
-void GroupCommit::wake_callers() noexcept {
+void GroupCommit::wake(Group& callers) noexcept {
   wakers_.clear();
   bool threads_wait = false;
   {
     const std::lock_guard lock(mutex_);
-    for (const Group* callers : {&group_, &dropped_}) {
-      for (Pending* pending : *callers) {
-        pending->stage = Pending::Stage::done;
-        if (pending->waker) {
-          wakers_.push_back(pending->waker);
-        } else {
-          threads_wait = true;
-        }
+    for (Pending* pending : callers) {
+      pending->stage = Pending::Stage::done;
+      if (pending->waker) {
+        wakers_.push_back(pending->waker);
+      } else {
+        threads_wait = true;
       }
     }
+    callers.clear();
   }
   if (!wakers_.empty()) runtime::wake_all(wakers_);
   if (threads_wait) done_.notify_all();

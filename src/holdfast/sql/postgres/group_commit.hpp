@@ -75,6 +75,8 @@ class GroupCommit {
   void connect();
   void take_group();
   void drop_expired();
+  std::string begin_script() const;
+  void note_lock(const DatabaseError& failure) noexcept;
   void run_group();
   void attempt(bool& careful);
   Bodies run_bodies(bool careful);
@@ -94,6 +96,7 @@ class GroupCommit {
   void fail_all(const std::exception_ptr& failure) noexcept;
   void roll_back() noexcept;
   void wake_callers() noexcept;
+  void wake(Group& callers) noexcept;
   void notify_if_owed() noexcept;
 
   runtime::Runtime& runtime_;
@@ -121,6 +124,7 @@ class GroupCommit {
   std::size_t careful_groups_ = 0;                 // how many more run with savepoints from the start
   std::set<std::string, std::less<>> goes_on_;     // names of bodies that go on after a failed statement
   std::set<std::string, std::less<>> rolls_back_;  // and of those that roll back a savepoint
+  Instant locks_until_{};                          // until then waits for locks are short
   bool notification_owed_ = false;
   Instant notified_at_{};
 };
