@@ -113,6 +113,7 @@ class KafkaServer {
     int to[2];
     int from[2];
     if (::pipe2(to, O_CLOEXEC) != 0 || ::pipe2(from, O_CLOEXEC) != 0) throw std::runtime_error("no pipes");
+    ::signal(SIGPIPE, SIG_IGN);  // one that died is told by what it does not say
     const char* arguments[] = {HOLDFAST_KAFKA_MOCK, port_.empty() ? "0" : port_.c_str(), nullptr};
     pid_ = ::fork();
     if (pid_ == 0) {  // only what is safe after a fork
