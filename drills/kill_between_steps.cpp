@@ -5,7 +5,6 @@
 
 #include "drills/frame/drill.hpp"
 #include "drills/frame/shoppers.hpp"
-#include "drills/frame/sqlite_file.hpp"
 #include "drills/outage.hpp"
 #include "holdfast/base/json.hpp"
 
@@ -36,8 +35,8 @@ bool has_fault_sites() {
 /// programs have written the definition down.
 std::vector<std::string> sites_of(Stage& stage, const std::string& definition) {
   std::vector<std::string> names;
-  const SqliteFile file(stage.shop().database_file());
-  for (const auto& row : file.rows("select steps from saga_definitions where name = '" + definition + "'")) {
+  const auto data = stage.shop().data();
+  for (const auto& row : data->rows("select steps from saga_definitions where name = '" + definition + "'")) {
     const JsonDocument steps = JsonDocument::parse(row[0]);
     for (const JsonValue& step : steps.root().items()) {
       const std::string name(step.as_string());

@@ -4,7 +4,7 @@
 #define HOLDFAST_DRILLS(drill)                                                                           \
   drill(slow_loris) drill(noisy_client) drill(overload) drill(double_click) drill(provider_unplugged)    \
       drill(provider_hangs) drill(provider_flaps) drill(provider_charges_then_drops) drill(recovery_10k) \
-          drill(webhook_storm) drill(page_degrades) drill(kill_between_steps)
+          drill(webhook_storm) drill(page_degrades) drill(database_away) drill(kill_between_steps)
 
 namespace holdfast::drills {
 

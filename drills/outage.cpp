@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "drills/frame/load.hpp"
-#include "drills/frame/sqlite_file.hpp"
 
 namespace holdfast::drills {
 
@@ -24,13 +23,13 @@ LoadFigures order_for(Stage& stage, const std::string& name, double rate, std::c
 }  // namespace
 
 std::int64_t open_sagas(Stage& stage) {
-  return SqliteFile(stage.shop().database_file())
-      .number("select count(*) from sagas where status in ('running', 'waiting', 'compensating')");
+  return stage.shop().data()->number(
+      "select count(*) from sagas where status in ('running', 'waiting', 'compensating')");
 }
 
 std::int64_t confirmed_orders(Stage& stage) {
-  return SqliteFile(stage.shop().database_file())
-      .number("select count(*) from orders where status = 'confirmed' or status = 'shipped'");
+  return stage.shop().data()->number(
+      "select count(*) from orders where status = 'confirmed' or status = 'shipped'");
 }
 
 void run_outage(Stage& stage, const Outage& outage) {

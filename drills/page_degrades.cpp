@@ -1,6 +1,4 @@
 // The optional parts of product pages fail, or are late: the page is a page all the same.
-#include <sqlite3.h>
-
 #include <algorithm>
 #include <memory>
 #include <thread>
@@ -18,17 +16,6 @@ using Steady = std::chrono::steady_clock;
 constexpr auto kBudget = 50ms;
 constexpr auto kAnswersWithin = kBudget + 250ms;
 constexpr auto kPause = 5ms;
-
-/// Changes the shop's database from outside, as somebody with a prompt does.
-void change(const std::filesystem::path& file, const std::string& statement) {
-  sqlite3* raw = nullptr;
-  const int opened = ::sqlite3_open_v2(file.c_str(), &raw, SQLITE_OPEN_READWRITE, nullptr);
-  const std::unique_ptr<sqlite3, int (*)(sqlite3*)> database(raw, &::sqlite3_close);
-  ::sqlite3_busy_timeout(raw, 10'000);
-  if (opened == SQLITE_OK && ::sqlite3_exec(raw, statement.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK)
-    return;
-  throw std::runtime_error(std::string(::sqlite3_errmsg(raw)) + " in: " + statement);
-}
 
 struct Pages {
   std::size_t asked = 0;
@@ -91,10 +78,10 @@ void run(Stage& stage) {
   const auto share = stage.duration() / 3;
   Pages before = look_at_pages(shop, share);
   const std::size_t counted_before = counted_left_out(shop);
-  change(shop.database_file(), "alter table review_totals rename to review_totals_away");
+  shop.change_data("alter table review_totals rename to review_totals_away");
   Pages broken = look_at_pages(shop, share);
   const std::size_t counted = counted_left_out(shop) - counted_before;
-  change(shop.database_file(), "alter table review_totals_away rename to review_totals");
+  shop.change_data("alter table review_totals_away rename to review_totals");
   HttpConnection connection = shop.connect();
   const std::string target = "/v1/products/" + shop.skus()[0] + "/page";
   const bool back =

@@ -24,6 +24,7 @@ constexpr const char* kRunExamples =
     "  holdfast drill run slow-loris\n"
     "  holdfast drill run double-click overload --seconds 20\n"
     "  holdfast drill run --all --json > drills.json\n"
+    "  holdfast drill run webhook-storm --database postgres://drills:secret@db.internal/postgres\n"
     "  build/with-faults/holdfast drill run kill-between-steps --keep";
 
 struct DrillOptions {
@@ -33,6 +34,7 @@ struct DrillOptions {
   bool keep = false;
   unsigned seconds = 0;  // 0: each drill's own
   std::optional<std::uint64_t> seed;
+  std::string database;  // SQLite where empty
 };
 
 /// Takes everything away when a signal says so: the one place from which a drill can be left at any time.
@@ -141,7 +143,8 @@ ExitCode run_drills(const Invocation& invocation, const DrillOptions& options) {
         .seed = seed,
         .keep = options.keep,
         .say = [&](std::string_view line) { terminal.note("  " + std::string(line) + "\n"); },
-        .belongings = &interruption.belongings()};
+        .belongings = &interruption.belongings(),
+        .database = options.database};
     reports.push_back(drills::run_drill(*drill, std::move(stage)));
     if (!invocation.json()) terminal.print(drills::report_text(reports.back()));
   }
@@ -179,6 +182,11 @@ void add_drill(CLI::App& app, Invocation& invocation) {
       ->type_name("N");
   run->add_option("--seed", options->seed, "repeats a run's decisions")->type_name("N");
   run->add_flag("--keep", options->keep, "keep a failed drill's folder, with data and logs");
+  run->add_option(
+         "--database", options->database,
+         "a new database on that PostgreSQL, dropped afterwards; `postgres`: on a server of the drill's "
+         "own; SQLite unless set")
+      ->type_name("URL");
   add_output_option(*run, invocation);
   add_json_flag(*run, invocation);
   run->callback([&invocation, options] {

@@ -55,13 +55,13 @@ std::string to_text(const Money& money) {
          std::to_string(money.held) + " held";
 }
 
-/// The files that the programs left behind.
+/// What the programs left behind.
 class BookKeeping {
  public:
   BookKeeping(Stage& stage, CheckBooksOptions options)
-      : stage_(stage), options_(options), file_(stage.shop().database_file()) {
-    for (const auto& row :
-         file_.rows("select id, customer_id, status, confirmed_at is not null from orders")) {
+      : stage_(stage), options_(options), data_(stage.shop().data()), file_(*data_) {
+    for (const auto& row : file_.rows("select id, customer_id, status, case when confirmed_at is null then 0 "
+                                      "else 1 end from orders")) {
       orders_[row[0]] = {.customer = row[1], .status = row[2], .was_confirmed = row[3] == "1", .lines = {}};
     }
     for (const auto& row : file_.rows("select order_id, sku, quantity from order_lines")) {
@@ -77,16 +77,13 @@ class BookKeeping {
   void check_shipments();
 
  private:
-  bool has_table(const std::string& name) const {
-    return file_.number("select count(*) from sqlite_master where type = 'table' and name = '" + name + "'") >
-           0;
-  }
   void check_ledger();
   std::map<std::string, Money> providers_book() const;
 
   Stage& stage_;
   CheckBooksOptions options_;
-  SqliteFile file_;
+  const std::unique_ptr<ShopData> data_;
+  const ShopData& file_;
   std::map<std::string, BookedOrder> orders_;
 };
 
@@ -182,7 +179,7 @@ void BookKeeping::check_receipts() {
 }
 
 void BookKeeping::check_sagas() {
-  if (!has_table("sagas")) return;
+  if (!file_.has_table("sagas")) return;
   Finding finding;
   finding.none(
       "not ended",
@@ -213,7 +210,7 @@ std::map<std::string, Money> BookKeeping::providers_book() const {
 }
 
 void BookKeeping::check_payments() {
-  if (!stage_.has_paysim() || !has_table("payments")) return;
+  if (!stage_.has_paysim() || !file_.has_table("payments")) return;
   const std::map<std::string, Money> theirs = providers_book();
   std::map<std::string, Money> ours;
   for (const auto& row :
@@ -255,7 +252,7 @@ void BookKeeping::check_payments() {
 }
 
 void BookKeeping::check_ledger() {
-  if (!has_table("ledger_entries")) return;
+  if (!file_.has_table("ledger_entries")) return;
   Finding finding;
   finding.none("does not sum up to nothing",
                file_.rows("select transaction_id from ledger_entries group by transaction_id, currency "
@@ -270,7 +267,7 @@ void BookKeeping::check_ledger() {
 
 /// The carrier's book against ours: whoever was shipped to has one booking there, and nobody else has any.
 void BookKeeping::check_shipments() {
-  if (!stage_.has_carriersim() || !has_table("shipments")) return;
+  if (!stage_.has_carriersim() || !file_.has_table("shipments")) return;
   const SqliteFile theirs(stage_.carriersim().database_file());
   std::map<std::string, std::vector<std::string>> active;  // the carrier's numbers, by our reference
   for (const auto& row : theirs.rows("select reference, number from bookings where status <> 'S'")) {
@@ -317,9 +314,9 @@ bool settled(Stage& stage) {
   } catch (const NoAnswer&) {
     return false;
   }
-  const SqliteFile file(stage.shop().database_file());
-  if (file.number("select count(*) from sqlite_master where name = 'sagas'") == 0) return true;
-  return file.number("select count(*) from sagas where status in ('running', 'waiting', 'compensating')") ==
+  const auto data = stage.shop().data();
+  if (!data->has_table("sagas")) return true;
+  return data->number("select count(*) from sagas where status in ('running', 'waiting', 'compensating')") ==
          0;
 }
 

@@ -194,6 +194,49 @@ TEST(CheckBooks, SeeASecondReceipt) {
   EXPECT_THAT(failures(report), ElementsAre("one receipt for each confirmed order")) << report_text(report);
 }
 
+TEST(DrillDatabases, AreNamedInTheirServersUrl) {
+  EXPECT_EQ(with_database("postgres://a:b@db:5433/postgres?sslmode=require", "d1"),
+            "postgres://a:b@db:5433/d1?sslmode=require");
+  EXPECT_EQ(with_database("postgresql://db", "d1"), "postgresql://db/d1");
+  EXPECT_EQ(with_database("postgres://db?sslmode=disable", "d1"), "postgres://db/d1?sslmode=disable");
+  EXPECT_THROW(with_database("mysql://db/x", "d1"), std::runtime_error);
+}
+
+TEST(DrillDatabases, AreFreshOnTheServerThatIsNamedCheckedAndDropped) {
+  using sql::PostgresServer;
+  if (PostgresServer::not_wanted()) GTEST_SKIP() << PostgresServer::kNotWanted;
+  const std::string named = PostgresServer::shared().url("postgres");
+  const auto databases = [&] { return open_postgres(named)->number("select count(*) from pg_database"); };
+  const std::int64_t before = databases();
+  const Report well = run_drill(drill_that([](Stage& stage) {
+                                  stage.open_shop();
+                                  order_some(stage);
+                                  EXPECT_FALSE(std::filesystem::exists(stage.shop().database_file()));
+                                }),
+                                {.seed = 1, .database = named});
+  EXPECT_EQ(well.verdict(), Verdict::passed) << report_text(well);
+  const Report bad = run_drill(drill_that([](Stage& stage) {
+                                 stage.open_shop();
+                                 order_some(stage);
+                                 stage.shop().change_data(
+                                     "delete from order_lines where order_id = (select max(id) from orders); "
+                                     "delete from orders where id = (select max(id) from orders); "
+                                     "update stock_levels set quantity = quantity - 1 where sku = 'GOODS-0'");
+                               }),
+                               {.seed = 1, .database = named});
+  EXPECT_THAT(failures(bad), ElementsAre("every acknowledged order is there once, and no other",
+                                         "stock is conserved", "one receipt for each confirmed order"))
+      << report_text(bad);
+  EXPECT_EQ(databases(), before);
+}
+
+TEST(DrillDatabases, ThatCanNotBeHadAreAFailureThatSaysWhy) {
+  const Report report = run_drill(drill_that([](Stage& stage) { stage.open_shop(); }),
+                                  {.seed = 1, .database = "postgres://nobody@127.0.0.1:1/x"});
+  EXPECT_EQ(report.verdict(), Verdict::failed);
+  EXPECT_THAT(report_text(report), HasSubstr("connecting to PostgreSQL"));
+}
+
 TEST(Drills, ThatThrowHaveFailedAndThatCannotBeRunSayWhy) {
   const Report thrown = run_drill(drill_that([](Stage&) { throw std::runtime_error("it fell over"); }), {});
   EXPECT_EQ(thrown.verdict(), Verdict::failed);

@@ -72,12 +72,24 @@ void Belongings::forget_folder(const std::filesystem::path& folder) {
   folders_.erase(folder);
 }
 
+void Belongings::at_the_end(const void* whose, std::function<void()> act) {
+  const auto held = hold();
+  ends_[whose] = std::move(act);
+}
+
+void Belongings::forget_end(const void* whose) {
+  const std::lock_guard lock(mutex_);
+  ends_.erase(whose);
+}
+
 void Belongings::take_away() {
   const std::lock_guard lock(mutex_);
   taken_ = true;
   for (const pid_t pid : running_) ::kill(pid, SIGKILL);
   for (const pid_t pid : running_) ::waitpid(pid, nullptr, 0);
   running_.clear();
+  for (const auto& [whose, act] : ends_) act();
+  ends_.clear();
   std::error_code ignored;
   for (const auto& folder : folders_) std::filesystem::remove_all(folder, ignored);
   folders_.clear();

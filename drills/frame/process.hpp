@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -48,10 +49,14 @@ class Belongings {
   void collected(pid_t pid) { running_.erase(pid); }
   void add_folder(const std::filesystem::path& folder);
   void forget_folder(const std::filesystem::path& folder);
+  /// What else take_away() does, once the processes are gone; until `whose` is forgotten. Must not throw.
+  void at_the_end(const void* whose, std::function<void()> act);
+  void forget_end(const void* whose);
 
  private:
   std::mutex mutex_;
   bool taken_ = false;
+  std::map<const void*, std::function<void()>> ends_;
   std::set<pid_t> running_;
   std::set<std::filesystem::path> folders_;
 };

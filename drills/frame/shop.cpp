@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "drills/frame/books.hpp"
+#include "drills/frame/sqlite_file.hpp"
 
 namespace holdfast::drills {
 
@@ -26,6 +27,7 @@ ServerProcessOptions server_options(const ShopOptions& options, const fs::path& 
                         {"HOLDFAST_NOTIFICATIONS_MAILDIR", maildir.string()},
                         {"HOLDFAST_MESSAGING_LEASE", options.lease},
                         {"HOLDFAST_SAGA_LEASE", options.lease}};
+  if (!options.database_url.empty()) server.environment["HOLDFAST_DATABASE_URL"] = options.database_url;
   for (const auto& [name, value] : options.environment) server.environment[name] = value;
   server.folder = options.folder;
   server.belongings = options.belongings;
@@ -57,6 +59,7 @@ Shop::Shop(ShopOptions options)
     : own_mail_(options.mail_folder.empty() ? std::optional<TemporaryFolder>(std::in_place, place_for_mail())
                                             : std::nullopt),
       mail_(own_mail_ ? own_mail_->path() : options.mail_folder),
+      database_url_(options.database_url),
       server_(server_options(options, maildir())),
       api_key_(server_.create_key("admin")) {
   HttpConnection http = connect();
@@ -65,6 +68,16 @@ Shop::Shop(ShopOptions options)
     add_product(http, skus_.back(), 100 + i, kPlenty);
   }
   add_product(http, kScarceSku, 999, kScarce);
+}
+
+std::unique_ptr<ShopData> Shop::data() const {
+  if (database_url_.empty()) return std::make_unique<SqliteFile>(database_file());
+  return open_postgres(database_url_);
+}
+
+void Shop::change_data(const std::string& sql) const {
+  if (!database_url_.empty()) return data()->change(sql);
+  SqliteFile(database_file(), SqliteFile::For::changing).change(sql);
 }
 
 HttpConnection Shop::connect(std::chrono::milliseconds timeout) const {

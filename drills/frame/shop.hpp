@@ -18,6 +18,7 @@
 
 #include "drills/frame/journal.hpp"
 #include "drills/frame/server_process.hpp"
+#include "drills/frame/shop_data.hpp"
 
 namespace holdfast::drills {
 
@@ -27,6 +28,7 @@ struct ShopOptions {
   std::filesystem::path folder;       ///< for data, logs and mail; temporary ones where empty
   std::filesystem::path mail_folder;  ///< a temporary one where empty
   Belongings* belongings = nullptr;   ///< as ProcessOptions'
+  std::string database_url;           ///< of an empty PostgreSQL; a SQLite file where empty
 };
 
 /// Where many mails are best kept: in memory where there is room for them. Tens of thousands of mails, each
@@ -57,12 +59,17 @@ class Shop {
   /// Moves some mails from new/ to cur/, as a mail reader does that has shown them.
   void read_some_mail(std::size_t at_most);
 
+  /// Its database, opened anew. Throws std::runtime_error where it is away.
+  std::unique_ptr<ShopData> data() const;
+  void change_data(const std::string& sql) const;
+  /// Without ShopOptions::database_url.
   std::filesystem::path database_file() const { return server_.data() / "orders.db"; }
   std::filesystem::path maildir() const { return mail_ / "mail"; }
 
  private:
   std::optional<TemporaryFolder> own_mail_;
   std::filesystem::path mail_;
+  std::string database_url_;
   ServerProcess server_;
   std::string api_key_;
   std::vector<std::string> skus_;

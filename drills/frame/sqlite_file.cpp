@@ -7,8 +7,9 @@
 
 namespace holdfast::drills {
 
-SqliteFile::SqliteFile(const std::filesystem::path& path) {
-  if (::sqlite3_open_v2(path.c_str(), &db_, SQLITE_OPEN_READONLY, nullptr) != SQLITE_OK) {
+SqliteFile::SqliteFile(const std::filesystem::path& path, For what) {
+  const int mode = what == For::reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+  if (::sqlite3_open_v2(path.c_str(), &db_, mode, nullptr) != SQLITE_OK) {
     const std::string why = ::sqlite3_errmsg(db_);
     ::sqlite3_close(db_);
     throw std::runtime_error("opening " + path.string() + ": " + why);
@@ -36,6 +37,13 @@ std::vector<std::vector<std::string>> SqliteFile::rows(const std::string& sql) c
   return all;
 }
 
-std::string SqliteFile::text(const std::string& sql) const { return rows(sql).at(0).at(0); }
+bool SqliteFile::has_table(const std::string& name) const {
+  return number("select count(*) from sqlite_master where type = 'table' and name = '" + name + "'") > 0;
+}
+
+void SqliteFile::change(const std::string& sql) const {
+  if (::sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return;
+  throw std::runtime_error(std::string(::sqlite3_errmsg(db_)) + " in: " + sql);
+}
 
 }  // namespace holdfast::drills

@@ -1,5 +1,4 @@
-// The shop's database as a second program sees it: read-only, through SQLite's own interface, so that
-// what is checked does not depend on the code that is checked.
+// A SQLite file as a second program sees it, through SQLite's own interface; read-only unless told otherwise.
 //
 //   SqliteFile file(server.data() / "orders.db");
 //   for (const auto& row : file.rows("select id, status from orders")) … row[0] …
@@ -7,26 +6,25 @@
 // Thread-safety: one thread.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "drills/frame/shop_data.hpp"
 
 struct sqlite3;
 
 namespace holdfast::drills {
 
-class SqliteFile {
+class SqliteFile final : public ShopData {
  public:
-  explicit SqliteFile(const std::filesystem::path& path);
-  ~SqliteFile();
-  SqliteFile(const SqliteFile&) = delete;
-  SqliteFile& operator=(const SqliteFile&) = delete;
+  enum class For { reading, changing };
+  explicit SqliteFile(const std::filesystem::path& path, For what = For::reading);
+  ~SqliteFile() override;
 
-  /// Every column as text; null as "". Throws std::runtime_error with SQLite's message.
-  std::vector<std::vector<std::string>> rows(const std::string& sql) const;
-  std::string text(const std::string& sql) const;
-  std::int64_t number(const std::string& sql) const { return std::stoll(text(sql)); }
+  std::vector<std::vector<std::string>> rows(const std::string& sql) const override;
+  bool has_table(const std::string& name) const override;
+  void change(const std::string& sql) const override;
 
  private:
   sqlite3* db_ = nullptr;

@@ -32,6 +32,7 @@ Stage::Stage(std::string drill, StageOptions options)
 
 Stage::~Stage() {
   shop_.reset();
+  database_.reset();
   paysim_.reset();
   carriersim_.reset();
   std::error_code ignored;
@@ -41,11 +42,32 @@ Stage::~Stage() {
   }
 }
 
+sql::PostgresServer& Stage::need_own_postgres() {
+  if (sql::PostgresServer::not_wanted()) throw NotPossible(sql::PostgresServer::kNotWanted);
+  options_.database = DrillDatabase::kOwn;
+  open_database();
+  return database_->server();
+}
+
+void Stage::open_database() {
+  if (options_.database.empty() || database_) return;
+  if (options_.database == DrillDatabase::kOwn && !sql::PostgresServer::installed())
+    throw NotPossible(sql::PostgresServer::kMissing);
+  database_ = std::make_unique<DrillDatabase>(options_.database, options_.belongings);
+  say("its database is " + database_->shown());
+}
+
 Shop& Stage::open_shop(std::map<std::string, std::string> environment) {
-  shop_ = std::make_unique<Shop>(ShopOptions{.environment = std::move(environment),
-                                             .folder = folder_ / "shop",
-                                             .mail_folder = mail_folder_,
-                                             .belongings = options_.belongings});
+  open_database();
+  ShopOptions options{.environment = std::move(environment),
+                      .folder = folder_ / "shop",
+                      .mail_folder = mail_folder_,
+                      .belongings = options_.belongings};
+  if (database_) {
+    options.database_url = database_->url();
+    options.lease = "1s";  // a heartbeat is a commit that takes turns with others
+  }
+  shop_ = std::make_unique<Shop>(std::move(options));
   say("the shop is open on port " + std::to_string(shop_->server().port()));
   return *shop_;
 }
@@ -130,6 +152,7 @@ bool Stage::check(const std::string& what, bool held, const std::string& evidenc
 
 Report Stage::finish() {
   shop_.reset();
+  database_.reset();
   paysim_.reset();
   carriersim_.reset();
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started_;

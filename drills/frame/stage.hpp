@@ -22,6 +22,7 @@
 #include <string_view>
 
 #include "drills/frame/carriersim_process.hpp"
+#include "drills/frame/drill_database.hpp"
 #include "drills/frame/journal.hpp"
 #include "drills/frame/paysim_process.hpp"
 #include "drills/frame/report.hpp"
@@ -41,6 +42,7 @@ struct StageOptions {
   bool keep = false;                          ///< a failed drill's folder
   std::function<void(std::string_view)> say;  ///< gets lines without their end
   Belongings* belongings = nullptr;           ///< borrowed; gets all processes and folders
+  std::string database;  ///< SQLite where empty; a PostgreSQL's URL, or "postgres": DrillDatabase
 };
 
 class Stage {
@@ -62,6 +64,9 @@ class Stage {
   Shop& open_paid_shop(std::map<std::string, std::string> environment = {});
   /// Likewise; a shop without payments, and a word on it, where that is not possible.
   Shop& open_paid_shop_where_possible(std::map<std::string, std::string> environment = {});
+  /// Before the shop is opened: a PostgreSQL that the drill may kill, whatever was asked for. Throws
+  /// NotPossible where none is installed.
+  sql::PostgresServer& need_own_postgres();
   Shop& shop() { return *shop_; }
   bool has_shop() const noexcept { return shop_ != nullptr; }
   PaysimProcess& paysim() { return *paysim_; }
@@ -86,6 +91,8 @@ class Stage {
   Report finish();
 
  private:
+  void open_database();
+
   StageOptions options_;
   std::chrono::steady_clock::time_point started_;
   std::mutex saying_;
@@ -94,6 +101,7 @@ class Stage {
   std::filesystem::path mail_folder_;
   Report report_;
   Journal journal_;
+  std::unique_ptr<DrillDatabase> database_;
   std::unique_ptr<PaysimProcess> paysim_;
   std::unique_ptr<CarriersimProcess> carriersim_;
   std::unique_ptr<Shop> shop_;

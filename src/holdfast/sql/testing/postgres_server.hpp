@@ -53,6 +53,8 @@ class PostgresServer {
     return only != nullptr && std::string_view(only) == "1";
   }
 
+  static bool installed() { return std::filesystem::exists(binary("initdb")); }
+
   struct Settings {
     std::vector<std::string> settings{};               ///< "max_connections=20", after those of all tests
     std::map<std::string, std::string> environment{};  ///< for the server's processes
