@@ -352,21 +352,6 @@ std::int64_t Connection::run(const Context& ctx, std::string_view sql, std::span
   return changed;
 }
 
-std::int64_t Connection::Answer::changed() const {
-  const std::string_view tag = PQcmdStatus(result_.get());
-  return tag.starts_with("SELECT") ? 0 : static_cast<std::int64_t>(std::atoll(PQcmdTuples(result_.get())));
-}
-
-void Connection::Answer::deliver(std::string_view sql, RowSink& sink) const {
-  ResultRow row(result_.get(), sql);
-  sink.columns(row);
-  const int count = PQntuples(result_.get());
-  for (int i = 0; i < count; ++i) {
-    row.move_to(i);
-    if (!sink.row(row)) break;
-  }
-}
-
 std::vector<Connection::Answer> Connection::run_together(const Context& ctx,
                                                          std::span<const Together> statements) {
   std::vector<Answer> answers;

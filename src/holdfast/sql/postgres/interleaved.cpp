@@ -1,49 +1,23 @@
 #include "holdfast/sql/postgres/interleaved.hpp"
 
 #include <algorithm>
+#include <array>
 #include <deque>
+#include <limits>
 #include <utility>
 
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/postgres/many_rows.hpp"
-#include "holdfast/sql/postgres/parameters.hpp"
 
 namespace holdfast::sql::postgres {
 namespace {
 
 constexpr const char* kWaiting = "an answer of PostgreSQL";
 
-// Texts of statements remembered: they are literals, so few.
-constexpr std::size_t kMaxForms = 512;
-
-/// Values as bytes that are equal where they are.
-std::string fingerprint(std::string_view sql, std::span<const Param> params) {
-  std::string bytes(sql);
-  for (const Param& param : params) {
-    bytes += static_cast<char>('0' + static_cast<int>(param.type()));
-    std::string_view value;
-    std::int64_t number = 0;
-    double real = 0;
-    switch (param.type()) {
-      case Value::Type::null: break;
-      case Value::Type::integer:
-        number = param.as_integer();
-        value = {reinterpret_cast<const char*>(&number), sizeof number};
-        break;
-      case Value::Type::real:
-        real = param.as_real();
-        value = {reinterpret_cast<const char*>(&real), sizeof real};
-        break;
-      case Value::Type::text: value = param.as_text(); break;
-      case Value::Type::blob:
-        value = {reinterpret_cast<const char*>(param.as_blob().data()), param.as_blob().size()};
-        break;
-    }
-    bytes.append(std::to_string(value.size())).append(1, ':').append(value);
-  }
-  return bytes;
-}
+// What a body has inserted and not sent yet; one that inserts more waits for it to be sent.
+constexpr std::size_t kMaxKeptBytes = 64 * 1024;
+constexpr std::size_t kMaxKeptRows = 256;
 
 }  // namespace
 
@@ -61,6 +35,7 @@ class Interleaved::Seat final : public Transaction {
       guest_.failure = std::current_exception();
       guest_.apart = guest_.apart || changed_ > 0;
     }
+    if (!guest_.failure && !guest_.apart) leave_inserts();
     table_.leaves();
   }
   void pass_on(Transaction& joint) {
@@ -73,12 +48,10 @@ class Interleaved::Seat final : public Transaction {
   void after_commit(runtime::Signal& signal) override { signals_.push_back(&signal); }
   void on_commit(std::function<void()> callback) override { callbacks_.push_back(std::move(callback)); }
 
-  // What it asks, while it waits.
-  std::string_view sql;
-  std::span<const Param> params;
-  // What it is told: an answer that several may share, and that outlives the round.
-  std::shared_ptr<const Connection::Answer> answer;
-  std::int64_t changed = 0;
+  /// What it asks, while it waits: nothing, where it only wants its inserts sent.
+  Question question;
+  // What it has inserted and not sent.
+  std::vector<Insert> kept;
   runtime::Waker waker;
 
  private:
@@ -86,30 +59,56 @@ class Interleaved::Seat final : public Transaction {
 
   std::int64_t run(std::string_view the_sql, std::span<const Param> the_params, RowSink* sink) override {
     if (table_.over_ || guest_.apart) throw Left();
-    sql = the_sql;
-    params = the_params;
+    Form& form = table_.forms_.of(the_sql);
+    if (form.inserts_many && sink == nullptr && the_params.size() == form.placeholders) {
+      keep(form, the_params);
+      return 1;  // or it fails, and all are run again
+    }
+    wait_for_answer(the_sql, the_params);
+    changed_ += may_change(the_sql, question.changed);
+    const Question told = question;  // the sink may ask again
+    if (sink != nullptr) told.deliver(the_sql, *sink);
+    return told.changed;
+  }
+
+  void keep(Form& form, std::span<const Param> row) {
+    kept_bytes_ += kept.emplace_back(Insert{&form, KeptRow(row)}).row.size();
+    if (kept_bytes_ > kMaxKeptBytes || kept.size() >= kMaxKeptRows) wait_for_answer({}, {});
+  }
+
+  void wait_for_answer(std::string_view the_sql, std::span<const Param> the_params) {
+    question = {.sql = the_sql, .params = the_params};
     {
       const runtime::NoWaitScope lifted(nullptr);
       waker = runtime::prepare_wait(kWaiting);
+      count_kept();
       table_.sits_down(*this);
       runtime::park_uninterruptible(kWaiting);
     }
     if (table_.over_) throw Left();
-    changed_ += may_change(the_sql, changed);
-    const std::int64_t told = changed;
-    if (sink != nullptr) {
-      const auto kept = answer;  // the sink may ask again
-      kept->deliver(the_sql, *sink);
-    }
-    return told;
+  }
+
+  // They are sent with what it asks: from then on they are changes.
+  void count_kept() noexcept {
+    for (Mark& mark : savepoints_) mark.changed += static_cast<std::int64_t>(std::exchange(mark.kept, 0));
+    changed_ += static_cast<std::int64_t>(kept.size());
+    kept_bytes_ = 0;
+  }
+
+  void leave_inserts() {
+    for (Insert& insert : kept) table_.last_->insert(*insert.form, std::move(insert.row));
+    kept.clear();
   }
 
   // There are none: what would have to be rolled back is found out when it would.
-  void begin_savepoint() override { savepoints_.push_back({changed_, signals_.size(), callbacks_.size()}); }
+  void begin_savepoint() override {
+    savepoints_.push_back({changed_, kept.size(), signals_.size(), callbacks_.size()});
+  }
   void release_savepoint() override { savepoints_.pop_back(); }
   void roll_back_savepoint() noexcept override {
     const Mark mark = savepoints_.back();
     savepoints_.pop_back();
+    kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(std::min(mark.kept, kept.size())), kept.end());
     signals_.resize(mark.signals);
     callbacks_.resize(mark.callbacks);
     if (changed_ > mark.changed) guest_.apart = true;  // its next statement ends it
@@ -122,33 +121,23 @@ class Interleaved::Seat final : public Transaction {
 
   struct Mark {
     std::int64_t changed;
+    std::size_t kept;
     std::size_t signals;
     std::size_t callbacks;
   };
   Interleaved& table_;
   Guest& guest_;
-  std::int64_t changed_ = 0;  // rows, by all its statements
+  std::int64_t changed_ = 0;  // rows, by all its statements that were sent
+  std::size_t kept_bytes_ = 0;
   std::vector<runtime::Signal*> signals_;
   std::vector<std::function<void()>> callbacks_;
   std::vector<Mark> savepoints_;
 };
 
-/// The statements sent together, and who waits for each.
-struct Interleaved::Round {
-  std::vector<Connection::Together> statements;
-  std::vector<std::vector<Seat*>> askers;
-  std::vector<bool> many_rows;
-  std::deque<Parameters> params;  // stays where it is
-
-  void add(std::string_view sql, Parameters made, std::vector<Seat*> seats, bool many) {
-    statements.push_back({sql, params.emplace_back(std::move(made))});
-    askers.push_back(std::move(seats));
-    many_rows.push_back(many);
-  }
-};
-
 void Interleaved::run(const Context& ctx, std::span<Guest> guests, Transaction& joint) {
   over_ = false;
+  forms_.forget_some();
+  last_.emplace(connection_);
   running_ = guests.size();
   std::exception_ptr lost;
   std::deque<Seat> seats;
@@ -178,6 +167,8 @@ void Interleaved::run(const Context& ctx, std::span<Guest> guests, Transaction& 
   }
   fibers.wait();
   if (lost) std::rethrow_exception(lost);
+  if (std::ranges::any_of(guests, &Guest::apart)) return;  // all is rolled back
+  last_->send(ctx);
   for (Seat& seat : seats) seat.pass_on(joint);
 }
 
@@ -199,69 +190,13 @@ void Interleaved::leaves() noexcept {
 }
 
 void Interleaved::answer(const Context& ctx) {
-  Round round;
-  std::vector<Form*> inserts;
-  std::unordered_map<std::string, std::size_t> reads;
+  Round round(connection_);
   for (Seat* seat : asking_) {
-    Form& form = form_of(seat->sql);
-    if (form.many_rows) {
-      if (form.asking.empty()) inserts.push_back(&form);
-      form.asking.push_back(seat);
-      continue;
-    }
-    if (form.reads_only) {
-      const auto [found, is_new] =
-          reads.try_emplace(fingerprint(seat->sql, seat->params), round.statements.size());
-      if (!is_new) {
-        round.askers[found->second].push_back(seat);
-        continue;
-      }
-    }
-    round.add(seat->sql, Parameters(seat->params), {seat}, false);
+    for (Insert& insert : seat->kept) round.insert(*insert.form, std::move(insert.row));
+    seat->kept.clear();
+    if (!seat->question.sql.empty()) round.ask(ctx, forms_.of(seat->question.sql), seat->question);
   }
-  for (Form* form : inserts) plan_inserts(round, *form);
-
-  std::vector<Connection::Answer> answers = connection_.run_together(ctx, round.statements);
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    const auto shared = std::make_shared<const Connection::Answer>(std::move(answers[i]));
-    const auto rows = static_cast<std::int64_t>(round.askers[i].size());
-    if (round.many_rows[i] && shared->changed() != rows) {
-      throw DatabaseError(
-          FailureKind::other, "A statement failed.",
-          "a trigger took rows away, so it is not known whose: " + std::string(round.statements[i].sql));
-    }
-    for (Seat* seat : round.askers[i]) {
-      seat->answer = shared;
-      seat->changed = round.many_rows[i] ? 1 : shared->changed();
-    }
-  }
-}
-
-// One insert of all their rows; each by itself where that can't be.
-void Interleaved::plan_inserts(Round& round, Form& form) {
-  const std::vector<Seat*> seats = std::exchange(form.asking, {});
-  std::vector<std::span<const Param>> rows;
-  rows.reserve(seats.size());
-  for (const Seat* seat : seats) rows.push_back(seat->params);
-  const bool same_width =
-      std::ranges::all_of(rows, [&](auto row) { return row.size() == rows.front().size(); });
-  if (seats.size() > 1 && same_width && !rows.front().empty()) {
-    if (auto columns = Parameters::columns_of(rows))
-      return round.add(*form.many_rows, std::move(*columns), seats, true);
-  }
-  for (Seat* seat : seats) round.add(seat->sql, Parameters(seat->params), {seat}, false);
-}
-
-Interleaved::Form& Interleaved::form_of(std::string_view sql) {
-  if (const auto found = forms_.find(sql); found != forms_.end()) return *found->second;
-  if (forms_.size() >= kMaxForms &&
-      std::ranges::all_of(forms_, [](auto& f) { return f.second->asking.empty(); }))
-    forms_.clear();
-  auto made = std::make_unique<Form>(Form{
-      .sql = std::string(sql), .reads_only = reads_only(sql), .many_rows = for_many_rows(sql), .asking = {}});
-  Form& form = *made;
-  forms_.emplace(form.sql, std::move(made));
-  return form;
+  round.send(ctx);
 }
 
 }  // namespace holdfast::sql::postgres

@@ -1,11 +1,13 @@
 // Interleaved: runs the bodies of a group side by side on one connection, in its open transaction. Each has
 // a fiber; when all of them wait for an answer, their statements are sent together and take one round trip:
-// equal inserts become one of many rows, a row that several ask for is read once. So a group costs as many
-// round trips as its longest body has statements, not as many as it has statements.
+// equal inserts become one of many rows, a row that several ask for is read once. Nobody waits for a plain
+// insert, which adds its row or fails: it goes out with what its body asks next, or with all bodies' last
+// ones. So a group costs as many round trips as its longest body has questions, and one more.
 //
 // Only for bodies of Isolation::read_committed: between two statements of one come those of others. There
-// are no savepoints. A body that throws before it has changed anything is refused alone; one that has must
-// be undone, hence is set apart: the caller rolls back all, and runs the others again without it.
+// are no savepoints. A body that throws before it has changed anything (inserts that were not sent don't
+// count) is refused alone; one that has must be undone, hence is set apart: the caller rolls back all, and
+// runs the others again without it.
 //
 // Thread-safety: one loop, one run() at a time.
 #pragma once
@@ -25,6 +27,8 @@
 #include "holdfast/runtime/waker.hpp"
 #include "holdfast/sql/database.hpp"
 #include "holdfast/sql/postgres/connection.hpp"
+#include "holdfast/sql/postgres/parameters.hpp"
+#include "holdfast/sql/postgres/round.hpp"
 
 namespace holdfast::sql::postgres {
 
@@ -46,24 +50,20 @@ class Interleaved {
 
  private:
   class Seat;
-  struct Form {  // of a statement, by its text
-    std::string sql;
-    bool reads_only = false;
-    std::optional<std::string> many_rows;
-    std::vector<Seat*> asking;  // in this round, of an insert
+  struct Insert {
+    Form* form;
+    KeptRow row;
   };
-  struct Round;
 
   void wait_for_all();
   void sits_down(Seat& seat) noexcept;
   void leaves() noexcept;
   void answer(const Context& ctx);
-  void plan_inserts(Round& round, Form& form);
-  Form& form_of(std::string_view sql);
 
   Connection& connection_;
-  std::unordered_map<std::string_view, std::unique_ptr<Form>> forms_;
+  Forms forms_;
   std::vector<Seat*> asking_;  // who waits for an answer
+  std::optional<Round> last_;  // what those that are done have inserted
   std::size_t running_ = 0;    // who doesn't
   runtime::Waker all_wait_;
   bool over_ = false;  // the transaction is lost

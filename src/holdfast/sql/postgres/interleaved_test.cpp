@@ -308,6 +308,119 @@ TEST_F(InterleavedTest, AWaitForAnythingElseIsRefused) {
   });
 }
 
+TEST_F(InterleavedTest, OneThatHasOnlyInsertedHasNothingToUndo) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      try {
+        tx.savepoint([&] {
+          sell(tx, "undone", 1000 + n);
+          if (n % 8 == 1) refuse("not_this_one");
+        });
+      } catch (const Error&) {
+      }
+      sell(tx, "CUP", n);
+      if (n % 8 == 3) refuse("changed_mind");
+    });
+    EXPECT_EQ(std::count(failures.begin(), failures.end(), "changed_mind"), kMany / 8);
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where sku = 'CUP'"), kMany - kMany / 8);
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where sku = 'undone'"), kMany * 6 / 8);
+    EXPECT_EQ(db.statistics().group_reruns, 0U);
+  });
+}
+
+// Of those before a savepoint, some are sent within it: rolling it back undoes none of them.
+TEST_F(InterleavedTest, ASavepointRollsBackNoInsertFromBeforeIt) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      sell(tx, "before", n);
+      try {
+        tx.savepoint([&] {
+          EXPECT_EQ(tx.query_one<int>("select buyer from sales where buyer = $1", n), n);
+          sell(tx, "within", 1000 + n);
+          refuse("back");
+        });
+      } catch (const Error&) {
+      }
+      sell(tx, "after", 2000 + n);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(db.query_value(ctx, "select count(*) from sales where sku = 'within'"), 0);
+    EXPECT_EQ(sold(ctx, db), 2 * kMany);
+    EXPECT_EQ(db.statistics().group_reruns, 0U);
+  });
+}
+
+TEST_F(InterleavedTest, MoreInsertsThanAreKeptAreAllThere) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, 4, [](Transaction& tx, int n) {
+      for (int i = 0; i < 700; ++i) sell(tx, "CUP", n * 1000 + i);
+      tx.execute("insert into sales(sku, buyer) values($1, $2)", std::string(100'000, 'x'), n * 1000 + 999);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(sold(ctx, db), 4 * 701);
+  });
+}
+
+TEST_F(InterleavedTest, EachGetsTheRowsItAskedFor) {
+  run([](const Context& ctx, Database& db) {
+    db.transact(ctx, "fill", [](Transaction& tx) {
+      for (int n = 0; n < kMany; ++n)
+        for (int i = 0; i < n % 3; ++i)
+          tx.execute("insert into sales(sku, buyer, note) values($1, $2, $3)", "sku " + std::to_string(n),
+                     n * 10 + i, i == 0 ? std::nullopt : std::optional<std::string>("second"));
+    });
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      using Row = std::tuple<int, std::optional<std::string>>;
+      auto rows = tx.query<Row>("select buyer, note from sales where sku = $1", "sku " + std::to_string(n));
+      std::sort(rows.begin(), rows.end());
+      ASSERT_EQ(rows.size(), static_cast<std::size_t>(n % 3)) << n;
+      for (int i = 0; i < n % 3; ++i) {
+        EXPECT_EQ(std::get<0>(rows[static_cast<std::size_t>(i)]), n * 10 + i);
+        EXPECT_EQ(std::get<1>(rows[static_cast<std::size_t>(i)]).has_value(), i == 1);
+      }
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+  });
+}
+
+// What is taken from a row is added up only where that is the same: here two rows have one key.
+TEST_F(InterleavedTest, WhereAKeyHasSeveralRowsEachTakesByItself) {
+  run([](const Context& ctx, Database& db) {
+    db.transact(ctx, "bins", [](Transaction& tx) {
+      tx.execute_script("create table bins(sku text, quantity integer not null)");
+      tx.execute("insert into bins(sku, quantity) values('MUG', 100), ('MUG', 3)");
+    });
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int) {
+      tx.execute("update bins set quantity = quantity - $2 where sku = $1 and quantity >= $2", "MUG", 1);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_THAT(db.query<int>(ctx, "select quantity from bins order by quantity"),
+                ElementsAre(0, 100 - kMany));
+  });
+}
+
+TEST_F(InterleavedTest, WhatSeveralTakeFromARowIsAddedUpAndTheFirstGetWhatThereIs) {
+  run([](const Context& ctx, Database& db) {
+    std::atomic<int> got = 0;
+    const auto failures = together(ctx, db, kMany, [&](Transaction& tx, int n) {
+      const int wanted = n % 4;
+      const auto taken = tx.execute(
+          "update stock set quantity = quantity - $2 where sku = $1 and quantity >= $2", "MUG", wanted);
+      if (taken == 0) refuse("sold_out");
+      tx.on_commit([&got, wanted] { got += wanted; });
+    });
+    EXPECT_EQ(left(ctx, db, "MUG"), 30 - got);
+    EXPECT_GE(got, 28);  // less than what any of them wants is left
+    EXPECT_EQ(std::count(failures.begin(), failures.end(), "sold_out"),
+              kMany - std::count(failures.begin(), failures.end(), ""));
+    together(ctx, db, kMany, [](Transaction& tx, int n) {  // and gives back
+      tx.execute("update stock set quantity = quantity - $2 where sku = $1 and quantity >= $2", "CUP",
+                 n % 2 == 0 ? 2 : -1);
+    });
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - kMany / 2);
+  });
+}
+
 // The server ends the connection in the middle of a group: nothing of it has happened, it runs again.
 TEST_F(InterleavedTest, AGroupWhoseConnectionIsLostRunsAgain) {
   run([](const Context& ctx, Database& db) {

@@ -62,6 +62,26 @@ std::string take_placeholders(std::string_view& text) {
   }
 }
 
+std::string take_name(std::string_view& text) {
+  skip_space(text);
+  const auto in_name = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; };
+  const auto end = std::find_if_not(text.begin(), text.end(), in_name);
+  std::string name(text.begin(), end);
+  text.remove_prefix(name.size());
+  return name;
+}
+
+/// The n of "$n", from 0.
+std::optional<std::size_t> take_placeholder(std::string_view& text) {
+  if (!take(text, "$")) return std::nullopt;
+  std::size_t number = 0;
+  while (!text.empty() && is_digit(text.front()) && number < 1000) {
+    number = number * 10 + static_cast<std::size_t>(text.front() - '0');
+    text.remove_prefix(1);
+  }
+  return number > 0 ? std::optional(number - 1) : std::nullopt;
+}
+
 /// "$1, $2, …" with another mark.
 std::string numbered(char mark, std::size_t count) {
   std::string text;
@@ -88,10 +108,56 @@ std::optional<std::string> for_many_rows(std::string_view insert) {
          numbered('p', count) + ")";
 }
 
+std::optional<Taking> as_taking(std::string_view update) {
+  std::string_view rest = update;
+  Taking taking;
+  if (!take(rest, "update ")) return std::nullopt;
+  taking.table = take_name(rest);
+  if (!take(rest, "set ")) return std::nullopt;
+  const std::string number = take_name(rest);
+  if (!take(rest, "=") || take_name(rest) != number || !take(rest, "-")) return std::nullopt;
+  const auto amount = take_placeholder(rest);
+  std::vector<std::size_t> others;
+  while (take(rest, ",")) {
+    const std::string column = take_name(rest);
+    const auto value = take(rest, "=") ? take_placeholder(rest) : std::nullopt;
+    if (!value || column == number) return std::nullopt;
+    others.push_back(*value);
+  }
+  if (!take(rest, "where ")) return std::nullopt;
+  taking.key_column = take_name(rest);
+  const auto key = take(rest, "=") ? take_placeholder(rest) : std::nullopt;
+  if (!take(rest, "and ") || take_name(rest) != number || !take(rest, ">=")) return std::nullopt;
+  if (!amount || !key || take_placeholder(rest) != amount || key == amount) return std::nullopt;
+  skip_space(rest);
+  if (!rest.empty() || taking.table.empty() || number.empty() || taking.key_column == number)
+    return std::nullopt;
+  for (const std::size_t other : others)
+    if (other == *amount || other == *key) return std::nullopt;
+  taking.key = *key;
+  taking.amount = *amount;
+  return taking;
+}
+
 bool reads_only(std::string_view sql) noexcept {
   skip_space(sql);
   return sql.starts_with("select ") && sql.find('(') == std::string_view::npos &&
          sql.find(" for ") == std::string_view::npos;
+}
+
+std::optional<std::string> reads_for_many(std::string_view select) {
+  const std::size_t count = placeholders(select);
+  if (count == 0 || !reads_only(select)) return std::nullopt;
+  for (const std::string_view refused :
+       {" order ", " limit ", " offset ", " fetch ", "asked", "'", "\"", ";", "--", "$$"})
+    if (select.find(refused) != std::string_view::npos) return std::nullopt;
+  std::string inner;
+  for (std::size_t i = 0; i < select.size(); ++i) {
+    const bool placeholder = select[i] == '$' && i + 1 < select.size() && is_digit(select[i + 1]);
+    placeholder ? inner.append("asked.p") : inner.append(1, select[i]);
+  }
+  return "select asked.n, found.* from unnest(" + numbered('$', count) + ") with ordinality as asked(" +
+         numbered('p', count) + ", n), lateral (" + inner + " offset 0) as found";
 }
 
 std::int64_t may_change(std::string_view sql, std::int64_t changed) noexcept {

@@ -39,5 +39,42 @@ TEST(ManyRows, OnlyWhatCertainlyReadsAlikeIsAskedOnce) {
     EXPECT_FALSE(reads_only(sql)) << sql;
 }
 
+TEST(ManyRows, ASelectIsAskedForManyParameters) {
+  EXPECT_EQ(reads_for_many("select a from t where b = $1 and c = $2"),
+            "select asked.n, found.* from unnest($1, $2) with ordinality as asked(p1, p2, n), "
+            "lateral (select a from t where b = asked.p1 and c = asked.p2 offset 0) as found");
+  for (const char* sql : {"select a from t", "select a from t where b = $1 order by a",
+                          "select a from t where b = $1 limit 1", "select a from t where b = '$1' and c = $1",
+                          "select a from t where b = f($1)", "select a from t where b = $1 for update",
+                          "update t set a = $1", "select asked.a from asked where b = $1"})
+    EXPECT_EQ(reads_for_many(sql), std::nullopt) << sql;
+}
+
+TEST(ManyRows, WhatTakesFromANumberIsKnown) {
+  const auto taking = as_taking("update stock set n = n - $2, at = $3 where sku = $1 and n >= $2");
+  ASSERT_TRUE(taking);
+  EXPECT_EQ(taking->table, "stock");
+  EXPECT_EQ(taking->key_column, "sku");
+  EXPECT_EQ(taking->key, 0U);
+  EXPECT_EQ(taking->amount, 1U);
+  EXPECT_TRUE(as_taking("update t set n = n - $1 where k = $2 and n >= $1"));
+  for (const char* sql :
+       {"update t set n = n + $1 where k = $2 and n >= $1", "update t set n = n - $1 where k = $2",
+        "update t set n = n - $1 where k = $2 and n >= $3",
+        "update t set n = n - $1 where k = $2 and m >= $1",
+        "update t set n = m - $1 where k = $2 and n >= $1", "update t set n = n - $1 where k = $2 and n > $1",
+        "update t set n = n - $1 where k = $2 and n >= $1 and x = $3",
+        "update t set n = n - $1 where k = $2 and n >= $1 or x = $3",
+        "update t set n = n - $1, m = m - $1 where k = $2 and n >= $1",
+        "update t set n = n - $1, m = $1 where k = $2 and n >= $1",
+        "update t set n = n - $1, m = $2 where k = $2 and n >= $1",
+        "update t set n = n - $1, n = $3 where k = $2 and n >= $1",
+        "update t set n = n - $1 where n = $2 and n >= $1",
+        "update t set n = n - $1 where k = $1 and n >= $1",
+        "update t set n = n - $1 where k = $2 and n >= $1 returning n", "update t set n = n - 1 where k = $1",
+        "delete from t", ""})
+    EXPECT_EQ(as_taking(sql).has_value(), false) << sql;
+}
+
 }  // namespace
 }  // namespace holdfast::sql::postgres

@@ -1,5 +1,6 @@
 #include "holdfast/sql/postgres/parameters.hpp"
 
+#include <algorithm>
 #include <bit>
 #include <string_view>
 #include <utility>
@@ -79,7 +80,7 @@ class Array {
 };
 
 /// Of all values of a column; kUnknown where they differ, or all are nulls of no known type.
-unsigned int common_type(std::span<const std::span<const Param>> rows, std::size_t column, bool& nulls) {
+unsigned int common_type(std::span<const std::span<const Value>> rows, std::size_t column, bool& nulls) {
   unsigned int found = kUnknown;
   for (const auto& row : rows) {
     const Value& value = row[column];
@@ -98,13 +99,19 @@ Parameters::Parameters(std::size_t size)
     : types_(size), numbers_(size), values_(size), lengths_(size), formats_(size, 1) {}
 
 Parameters::Parameters(std::span<const Param> row) : Parameters(row.size()) {
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    types_[i] = type_of(row[i]);
-    bind(i, row[i]);
-  }
+  for (std::size_t i = 0; i < row.size(); ++i) set(i, row[i]);
 }
 
-std::optional<Parameters> Parameters::columns_of(std::span<const std::span<const Param>> rows) {
+Parameters::Parameters(std::span<const Value> row) : Parameters(row.size()) {
+  for (std::size_t i = 0; i < row.size(); ++i) set(i, row[i]);
+}
+
+void Parameters::set(std::size_t i, const Value& value) {
+  types_[i] = type_of(value);
+  bind(i, value);
+}
+
+std::optional<Parameters> Parameters::columns_of(std::span<const std::span<const Value>> rows) {
   Parameters made(rows.front().size());
   made.arrays_.reserve(made.size());
   for (std::size_t column = 0; column < made.size(); ++column) {
@@ -140,6 +147,23 @@ void Parameters::bind(std::size_t i, const Value& value) {
 void Parameters::bind_bytes(std::size_t i, const char* data, std::size_t size) {
   values_[i] = data != nullptr ? data : "";  // a null pointer is NULL
   lengths_[i] = static_cast<int>(size);
+}
+
+KeptRow::KeptRow(std::span<const Param> row) : values_(row.begin(), row.end()) {
+  const auto is_view = [](const Value& value) {
+    return value.type() == Value::Type::text || value.type() == Value::Type::blob;
+  };
+  for (const Value& value : values_) size_ += is_view(value) ? bytes_of(value).size() : 0;
+  bytes_ = std::make_unique_for_overwrite<char[]>(size_);
+  char* place = bytes_.get();
+  for (Value& value : values_) {
+    if (!is_view(value)) continue;
+    const std::string_view bytes = bytes_of(value);
+    const std::string_view copied(place, bytes.size());
+    place = std::copy(bytes.begin(), bytes.end(), place);
+    value = value.type() == Value::Type::text ? Value::text(copied)
+                                              : Value::blob(std::as_bytes(std::span(copied)));
+  }
 }
 
 }  // namespace holdfast::sql::postgres

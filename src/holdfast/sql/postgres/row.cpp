@@ -39,17 +39,20 @@ Value real(std::string_view text) noexcept {
 
 }  // namespace
 
-ResultRow::ResultRow(const pg_result* result, std::string_view sql) : result_(result), sql_(sql) {}
+ResultRow::ResultRow(const pg_result* result, std::string_view sql, std::size_t hidden)
+    : result_(result), sql_(sql), hidden_(hidden) {}
 
-std::size_t ResultRow::columns() const noexcept { return static_cast<std::size_t>(PQnfields(result_)); }
+std::size_t ResultRow::columns() const noexcept {
+  return static_cast<std::size_t>(PQnfields(result_)) - hidden_;
+}
 
 std::string_view ResultRow::name(std::size_t column) const {
-  const char* name = PQfname(result_, static_cast<int>(column));
+  const char* name = PQfname(result_, static_cast<int>(column + hidden_));
   return name != nullptr ? std::string_view(name) : std::string_view();
 }
 
 Value ResultRow::value(std::size_t column) const {
-  const int index = static_cast<int>(column);
+  const int index = static_cast<int>(column + hidden_);
   if (PQgetisnull(result_, row_, index) != 0) return {};
   const std::string_view text(PQgetvalue(result_, row_, index),
                               static_cast<std::size_t>(PQgetlength(result_, row_, index)));

@@ -17,7 +17,8 @@ namespace holdfast::sql::postgres {
 
 class ResultRow final : public RowView {
  public:
-  ResultRow(const pg_result* result, std::string_view sql);
+  /// Without its first `hidden` columns.
+  ResultRow(const pg_result* result, std::string_view sql, std::size_t hidden = 0);
 
   void move_to(int row) noexcept { row_ = row; }
 
@@ -29,6 +30,7 @@ class ResultRow final : public RowView {
  private:
   const pg_result* result_;
   std::string_view sql_;
+  std::size_t hidden_;
   int row_ = 0;
   mutable std::vector<std::vector<std::byte>> bytes_;  // decoded, by column
 };
