@@ -136,6 +136,20 @@ class Transaction : public Queries {
     return run(sql, bound, nullptr);
   }
 
+  /// Runs a statement for each of `rows`, in their order; how many rows each has changed. One round trip,
+  /// where the database is some way off.
+  std::vector<std::int64_t> execute_each(std::string_view sql, std::span<const std::vector<Value>> rows) {
+    std::vector<std::vector<Param>> bound;
+    bound.reserve(rows.size());
+    for (const auto& row : rows) bound.emplace_back(row.begin(), row.end());
+    return run_each(sql, bound);
+  }
+
+  /// In a body of Isolation::read_committed: from here on it is serial, what it reads stays true until it
+  /// commits. What it has asked before still guards itself. Bodies that start alike and end differently run
+  /// their starts side by side. Once a body.
+  virtual void alone() {}
+
   /// Runs statements separated by semicolons, without parameters: schema changes.
   virtual void execute_script(std::string_view sql) = 0;
 
@@ -164,6 +178,12 @@ class Transaction : public Queries {
 
  protected:
   ~Transaction() = default;
+  virtual std::vector<std::int64_t> run_each(std::string_view sql, std::span<const std::vector<Param>> rows) {
+    std::vector<std::int64_t> changed;
+    changed.reserve(rows.size());
+    for (const auto& row : rows) changed.push_back(run(sql, row, nullptr));
+    return changed;
+  }
   virtual void begin_savepoint() = 0;
   virtual void release_savepoint() = 0;
   virtual void roll_back_savepoint() noexcept = 0;

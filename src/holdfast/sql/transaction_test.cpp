@@ -26,6 +26,27 @@ TEST_P(TransactionContract, ABodyThatThrowsLeavesNothingAndItsExceptionComesBack
   });
 }
 
+TEST_P(TransactionContract, AStatementForEachOfSeveralRowsTellsWhatEachChanged) {
+  run([](const Context& ctx, Database& db) {
+    db.transact(ctx, [](Transaction& tx) { add(tx, "MUG", 3); });
+    const auto add_new = [](Transaction& tx) {
+      std::vector<std::vector<Value>> rows;
+      for (const char* sku : {"CUP", "MUG", "CUP", "JAR"})
+        rows.push_back({Value::text(sku), Value::integer(1)});
+      return tx.execute_each("insert into items(sku, quantity) values($1, $2) on conflict(sku) do nothing",
+                             rows);
+    };
+    EXPECT_THAT(db.transact(ctx, add_new), ElementsAre(1, 0, 0, 1));
+    EXPECT_THAT(db.transact(ctx, "again", Isolation::read_committed, add_new), ElementsAre(0, 0, 0, 0));
+    db.transact(ctx, "none", Isolation::read_committed, [](Transaction& tx) {
+      EXPECT_THAT(tx.execute_each("delete from items where sku = $1", {}), ElementsAre());
+      tx.alone();
+      EXPECT_EQ(tx.query_value("select count(*) from items"), 3);
+    });
+    EXPECT_EQ(count(ctx, db), 3);
+  });
+}
+
 // Many fibers at once, every third failing: whatever groups form, the failures take nobody along.
 TEST_P(TransactionContract, FailingBodiesInAGroupLeaveTheOthersAlone) {
   run([](const Context& ctx, Database& db) {

@@ -169,6 +169,8 @@ class Connection::Answer {
   std::int64_t changed() const;
   /// Gives the rows it has to `sink`, until that has enough.
   void deliver(std::string_view sql, RowSink& sink) const;
+  std::size_t rows() const noexcept;
+  std::string_view text(std::size_t row, std::size_t column) const noexcept;
   /// Of rows whose first column is a number from 1 to `count`: which rows have which, from 0.
   std::vector<std::vector<int>> by_number(std::size_t count) const;
   /// The same as deliver() for those rows, without that column.

@@ -23,6 +23,16 @@ void Connection::Answer::deliver(std::string_view sql, RowSink& sink) const {
   }
 }
 
+std::size_t Connection::Answer::rows() const noexcept {
+  return static_cast<std::size_t>(PQntuples(result_.get()));
+}
+
+std::string_view Connection::Answer::text(std::size_t row, std::size_t column) const noexcept {
+  const int at[] = {static_cast<int>(row), static_cast<int>(column)};
+  return {PQgetvalue(result_.get(), at[0], at[1]),
+          static_cast<std::size_t>(PQgetlength(result_.get(), at[0], at[1]))};
+}
+
 std::vector<std::vector<int>> Connection::Answer::by_number(std::size_t count) const {
   std::vector<std::vector<int>> rows(count);
   const int all = PQntuples(result_.get());

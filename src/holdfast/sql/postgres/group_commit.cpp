@@ -58,7 +58,8 @@ GroupCommit::GroupCommit(runtime::Runtime& runtime, std::size_t loop, const Opti
       options_(options),
       notification_(std::move(notification)),
       counters_(counters),
-      reconnect_(options, runtime.clock(), runtime.random()) {
+      reconnect_(options, runtime.clock(), runtime.random()),
+      most_interleaved_(options.max_interleaved) {
   runtime_.spawn_on(loop, "sql writer", [this] { write_until_closed(); });
 }
 
@@ -101,7 +102,7 @@ void GroupCommit::take_group() {
   while (first_ != nullptr) {
     Pending& pending = *first_;
     const bool serial = pending.isolation == Isolation::serial;
-    if (group_.size() >= (serial ? options_.max_group : options_.max_interleaved)) break;
+    if (group_.size() >= (serial ? options_.max_group : most_interleaved_)) break;
     unlink(pending);
     pending.stage = Pending::Stage::taken;
     group_.push_back(&pending);
@@ -353,8 +354,10 @@ GroupCommit::Bodies GroupCommit::run_bodies(bool careful) {
   std::size_t first = interleavable_first();
   if (first < kFewestInterleaved) {
     first = 0;
-  } else if (!run_interleaved(first)) {
-    return Bodies::run_again;
+  } else {
+    const bool well = run_interleaved(first);
+    limit_interleaved(first, runtime_.clock().now() - began);
+    if (!well) return Bodies::run_again;
   }
   for (std::size_t i = first; i < group_.size(); ++i) {
     const bool own_savepoint = careful || group_[i]->apart;
@@ -368,6 +371,15 @@ GroupCommit::Bodies GroupCommit::run_bodies(bool careful) {
     if (runtime_.clock().now() - began > options_.max_group_time) put_back_from(i + 1);
   }
   return Bodies::done;
+}
+
+// What runs side by side can't be left to the next group once it has begun: where it took too long, the next
+// ones are smaller.
+void GroupCommit::limit_interleaved(std::size_t count, Duration took) {
+  if (took > options_.max_group_time)
+    most_interleaved_ = std::max(kFewestInterleaved, count / 2);
+  else if (took < options_.max_group_time / 2)
+    most_interleaved_ = std::min(options_.max_interleaved, most_interleaved_ * 2);
 }
 
 // How many may be interleaved; they come first.

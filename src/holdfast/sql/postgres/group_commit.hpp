@@ -81,6 +81,7 @@ class GroupCommit {
   void attempt(bool& careful);
   Bodies run_bodies(bool careful);
   bool run_interleaved(std::size_t count);
+  void limit_interleaved(std::size_t count, Duration took);
   std::size_t interleavable_first();
   void set_all_apart() noexcept;
   void run_again();
@@ -121,6 +122,7 @@ class GroupCommit {
   Group group_;    // taken, in order
   Group dropped_;  // of it, those not run
   std::vector<runtime::Waker> wakers_;
+  std::size_t most_interleaved_;                   // as many as take no longer than max_group_time
   std::size_t careful_groups_ = 0;                 // how many more run with savepoints from the start
   std::set<std::string, std::less<>> goes_on_;     // names of bodies that go on after a failed statement
   std::set<std::string, std::less<>> rolls_back_;  // and of those that roll back a savepoint

@@ -44,12 +44,16 @@ class Interleaved::Seat final : public Transaction {
     for (auto& callback : callbacks_) joint.on_commit(std::move(callback));
   }
 
+  void alone() override {
+    if (table_.over_ || guest_.apart) throw Left();
+    wait_among(table_.turns_);
+  }
   void execute_script(std::string_view) override { leave_apart(); }
   void after_commit(runtime::Signal& signal) override { signals_.push_back(&signal); }
   void on_commit(std::function<void()> callback) override { callbacks_.push_back(std::move(callback)); }
 
   /// What it asks, while it waits: nothing, where it only wants its inserts sent.
-  Question question;
+  std::vector<Question> questions;
   // What it has inserted and not sent.
   std::vector<Insert> kept;
   runtime::Waker waker;
@@ -64,25 +68,48 @@ class Interleaved::Seat final : public Transaction {
       keep(form, the_params);
       return 1;  // or it fails, and all are run again
     }
-    wait_for_answer(the_sql, the_params);
-    changed_ += may_change(the_sql, question.changed);
-    const Question told = question;  // the sink may ask again
+    ask(std::vector<Question>{{.sql = the_sql, .params = the_params}});
+    changed_ += may_change(the_sql, questions.front().changed);
+    const Question told = questions.front();  // the sink may ask again
     if (sink != nullptr) told.deliver(the_sql, *sink);
     return told.changed;
   }
 
-  void keep(Form& form, std::span<const Param> row) {
-    kept_bytes_ += kept.emplace_back(Insert{&form, KeptRow(row)}).row.size();
-    if (kept_bytes_ > kMaxKeptBytes || kept.size() >= kMaxKeptRows) wait_for_answer({}, {});
+  std::vector<std::int64_t> run_each(std::string_view the_sql,
+                                     std::span<const std::vector<Param>> rows) override {
+    if (table_.over_ || guest_.apart) throw Left();
+    std::vector<std::int64_t> changed;
+    if (table_.forms_.of(the_sql).inserts_many) {
+      for (const auto& row : rows) changed.push_back(run(the_sql, row, nullptr));
+      return changed;
+    }
+    std::vector<Question> asking;
+    for (const auto& row : rows) asking.push_back({.sql = the_sql, .params = row});
+    ask(std::move(asking));
+    for (const Question& question : questions) {
+      changed_ += may_change(the_sql, question.changed);
+      changed.push_back(question.changed);
+    }
+    return changed;
   }
 
-  void wait_for_answer(std::string_view the_sql, std::span<const Param> the_params) {
-    question = {.sql = the_sql, .params = the_params};
+  void keep(Form& form, std::span<const Param> row) {
+    kept_bytes_ += kept.emplace_back(Insert{&form, KeptRow(row)}).row.size();
+    if (kept_bytes_ > kMaxKeptBytes || kept.size() >= kMaxKeptRows) ask({});
+  }
+
+  void ask(std::vector<Question> asking) {
+    questions = std::move(asking);
+    wait_among(table_.asking_);
+  }
+
+  void wait_among(std::vector<Seat*>& others) {
     {
       const runtime::NoWaitScope lifted(nullptr);
       waker = runtime::prepare_wait(kWaiting);
-      count_kept();
-      table_.sits_down(*this);
+      if (&others == &table_.asking_) count_kept();
+      others.push_back(this);
+      table_.leaves();
       runtime::park_uninterruptible(kWaiting);
     }
     if (table_.over_) throw Left();
@@ -137,7 +164,9 @@ class Interleaved::Seat final : public Transaction {
 void Interleaved::run(const Context& ctx, std::span<Guest> guests, Transaction& joint) {
   over_ = false;
   forms_.forget_some();
-  last_.emplace(connection_);
+  last_ = std::make_unique<Round>(connection_);
+  turns_.clear();
+  taking_turns_ = false;
   running_ = guests.size();
   std::exception_ptr lost;
   std::deque<Seat> seats;
@@ -151,25 +180,37 @@ void Interleaved::run(const Context& ctx, std::span<Guest> guests, Transaction& 
       leaves();
     }
   }
-  for (wait_for_all(); !asking_.empty(); wait_for_all()) {
-    try {
-      answer(ctx);
-    } catch (...) {
-      lost = std::current_exception();
-      over_ = true;
+  for (std::size_t turn = 0;;) {
+    wait_for_all();
+    if (!asking_.empty()) {
+      try {
+        answer(ctx);
+      } catch (...) {
+        lost = std::current_exception();
+        over_ = true;
+      }
+      wake(std::exchange(asking_, {}));
+    } else if (turn < turns_.size()) {  // everybody else is done, or waits for its turn as well
+      taking_turns_ = true;
+      over_ = over_ || std::ranges::any_of(guests, &Guest::apart);  // then all is rolled back
+      wake({turns_[turn++]});
+    } else {
+      break;
     }
-    running_ = asking_.size();
-    std::vector<runtime::Waker> wakers;
-    wakers.reserve(asking_.size());
-    for (const Seat* seat : asking_) wakers.push_back(seat->waker);
-    asking_.clear();
-    runtime::wake_all(wakers);
   }
   fibers.wait();
   if (lost) std::rethrow_exception(lost);
   if (std::ranges::any_of(guests, &Guest::apart)) return;  // all is rolled back
   last_->send(ctx);
   for (Seat& seat : seats) seat.pass_on(joint);
+}
+
+void Interleaved::wake(const std::vector<Seat*>& seats) {
+  running_ = seats.size();
+  std::vector<runtime::Waker> wakers;
+  wakers.reserve(seats.size());
+  for (const Seat* seat : seats) wakers.push_back(seat->waker);
+  runtime::wake_all(wakers);
 }
 
 void Interleaved::wait_for_all() {
@@ -180,23 +221,20 @@ void Interleaved::wait_for_all() {
   all_wait_ = {};
 }
 
-void Interleaved::sits_down(Seat& seat) noexcept {
-  asking_.push_back(&seat);
-  leaves();
-}
-
 void Interleaved::leaves() noexcept {
   if (--running_ == 0 && all_wait_) all_wait_.wake();
 }
 
+// Who has its turn sees what those before it have inserted.
 void Interleaved::answer(const Context& ctx) {
-  Round round(connection_);
+  const auto round = taking_turns_ ? std::exchange(last_, std::make_unique<Round>(connection_))
+                                   : std::make_unique<Round>(connection_);
   for (Seat* seat : asking_) {
-    for (Insert& insert : seat->kept) round.insert(*insert.form, std::move(insert.row));
+    for (Insert& insert : seat->kept) round->insert(*insert.form, std::move(insert.row));
     seat->kept.clear();
-    if (!seat->question.sql.empty()) round.ask(ctx, forms_.of(seat->question.sql), seat->question);
+    for (Question& question : seat->questions) round->ask(ctx, forms_.of(question.sql), question);
   }
-  round.send(ctx);
+  round->send(ctx);
 }
 
 }  // namespace holdfast::sql::postgres

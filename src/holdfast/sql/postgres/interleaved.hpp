@@ -4,6 +4,8 @@
 // insert, which adds its row or fails: it goes out with what its body asks next, or with all bodies' last
 // ones. So a group costs as many round trips as its longest body has questions, and one more.
 //
+// Those that want to be alone take turns once all others are done.
+//
 // Only for bodies of Isolation::read_committed: between two statements of one come those of others. There
 // are no savepoints. A body that throws before it has changed anything (inserts that were not sent don't
 // count) is refused alone; one that has must be undone, hence is set apart: the caller rolls back all, and
@@ -56,15 +58,17 @@ class Interleaved {
   };
 
   void wait_for_all();
-  void sits_down(Seat& seat) noexcept;
   void leaves() noexcept;
+  void wake(const std::vector<Seat*>& seats);
   void answer(const Context& ctx);
 
   Connection& connection_;
   Forms forms_;
   std::vector<Seat*> asking_;  // who waits for an answer
-  std::optional<Round> last_;  // what those that are done have inserted
-  std::size_t running_ = 0;    // who doesn't
+  std::vector<Seat*> turns_;   // who waits, or has waited, for its turn to be alone
+  std::size_t running_ = 0;    // who doesn't wait
+  bool taking_turns_ = false;
+  std::unique_ptr<Round> last_;  // what those that are done have inserted
   runtime::Waker all_wait_;
   bool over_ = false;  // the transaction is lost
 };

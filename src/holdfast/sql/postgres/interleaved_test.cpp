@@ -421,6 +421,92 @@ TEST_F(InterleavedTest, WhatSeveralTakeFromARowIsAddedUpAndTheFirstGetWhatThereI
   });
 }
 
+// Side by side up to here, then one after the other: what it reads stays true, and it sees those before it.
+TEST_F(InterleavedTest, WhoIsAloneHasNobodyBetweenItsStatements) {
+  run([](const Context& ctx, Database& db) {
+    std::vector<std::int64_t> before(kMany);
+    runtime::FiberGroup others(ctx);
+    for (int n = 0; n < kMany; ++n) {
+      others.spawn("guarded", [&, n](const Context& own) {
+        db.transact(own, "buy", Isolation::read_committed, [&](Transaction& tx) {
+          take(tx, "CUP");
+          sell(tx, "other", 10'000 + n);
+        });
+      });
+    }
+    const auto failures = together(ctx, db, kMany, [&](Transaction& tx, int n) {
+      take(tx, "CUP");
+      tx.alone();
+      const auto quantity = tx.query_value("select quantity from stock where sku = 'CUP'");
+      before[static_cast<std::size_t>(n)] = tx.query_value("select count(*) from sales where sku = 'CUP'");
+      sell(tx, "CUP", n);
+      tx.execute("update stock set quantity = $1 where sku = 'CUP'", quantity - 1);
+    });
+    others.wait();
+    EXPECT_THAT(failures, ::testing::Each(""));
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - 3 * kMany);
+    std::sort(before.begin(), before.end());
+    for (int n = 0; n < kMany; ++n) EXPECT_EQ(before[static_cast<std::size_t>(n)], n);
+    EXPECT_THAT(db.statistics().groups, Lt(static_cast<std::uint64_t>(kMany)));
+  });
+}
+
+TEST_F(InterleavedTest, WhoThrowsWhileItIsAloneIsUndoneAlone) {
+  run([](const Context& ctx, Database& db) {
+    const auto failures = together(ctx, db, kMany, [](Transaction& tx, int n) {
+      if (n % 6 == 0) take(tx, "CUP");
+      tx.alone();
+      if (n % 6 == 1) refuse("nothing_done");
+      sell(tx, "CUP", n);
+      take(tx, "CUP");
+      if (n % 6 == 0) refuse("changed_mind");
+    });
+    for (int n = 0; n < kMany; ++n) {
+      EXPECT_EQ(failures[static_cast<std::size_t>(n)], n % 6 == 0   ? "changed_mind"
+                                                       : n % 6 == 1 ? "nothing_done"
+                                                                    : "");
+    }
+    EXPECT_EQ(sold(ctx, db), kMany * 4 / 6);
+    EXPECT_EQ(left(ctx, db, "CUP"), 1000 - kMany * 4 / 6);
+  });
+}
+
+TEST_F(InterleavedTest, OfWhatIsToBeInsertedOnceEachIsToldWhetherItWas) {
+  run([](const Context& ctx, Database& db) {
+    db.transact(ctx, "some", [](Transaction& tx) { sell(tx, "old", 7); });
+    constexpr const char* kNew = "insert into sales(sku, buyer) values($1, $2) on conflict(buyer) do nothing";
+    std::vector<std::vector<std::int64_t>> changed(kMany);
+    const auto failures = together(ctx, db, kMany, [&](Transaction& tx, int n) {
+      std::vector<std::vector<Value>> rows;
+      for (const int buyer : {n, n / 2, n}) rows.push_back({Value::text("CUP"), Value::integer(buyer)});
+      changed[static_cast<std::size_t>(n)] = tx.execute_each(kNew, rows);
+    });
+    EXPECT_THAT(failures, ::testing::Each(""));
+    std::int64_t told = 0;
+    for (const auto& of_one : changed) {
+      ASSERT_EQ(of_one.size(), 3U);
+      for (const std::int64_t one : of_one) told += one;
+    }
+    EXPECT_EQ(told, kMany - 1);  // 7 was there
+    EXPECT_EQ(sold(ctx, db), kMany);
+    EXPECT_THAT(changed[7], ElementsAre(0, ::testing::_, 0));
+  });
+}
+
+// A group that took long makes the next ones smaller.
+TEST_F(InterleavedTest, SlowBodiesMakeSmallGroups) {
+  run([](const Context& ctx, Database& db) {
+    const auto slow = [](Transaction& tx, int) {
+      tx.alone();
+      tx.query_value<std::string>("select cast(pg_sleep(0.005) as text)");
+    };
+    together(ctx, db, kMany, slow);
+    const std::uint64_t before = db.statistics().groups;
+    together(ctx, db, kMany, slow);
+    EXPECT_GE(db.statistics().groups - before, 4U);
+  });
+}
+
 // The server ends the connection in the middle of a group: nothing of it has happened, it runs again.
 TEST_F(InterleavedTest, AGroupWhoseConnectionIsLostRunsAgain) {
   run([](const Context& ctx, Database& db) {

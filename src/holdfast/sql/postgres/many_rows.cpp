@@ -71,6 +71,17 @@ std::string take_name(std::string_view& text) {
   return name;
 }
 
+/// "(a, b)"; empty where it is not that.
+std::vector<std::string> take_names(std::string_view& text) {
+  std::vector<std::string> names;
+  if (!take(text, "(")) return {};
+  do {
+    names.push_back(take_name(text));
+    if (names.back().empty()) return {};
+  } while (take(text, ","));
+  return take(text, ")") ? names : std::vector<std::string>{};
+}
+
 /// The n of "$n", from 0.
 std::optional<std::size_t> take_placeholder(std::string_view& text) {
   if (!take(text, "$")) return std::nullopt;
@@ -106,6 +117,36 @@ std::optional<std::string> for_many_rows(std::string_view insert) {
   const std::size_t count = placeholders(insert);
   return std::string(head) + " select " + row + " from unnest(" + numbered('$', count) + ") as p(" +
          numbered('p', count) + ")";
+}
+
+std::optional<InsertsNew> inserts_new_for_many(std::string_view insert) {
+  constexpr std::string_view kConflict = " on conflict";
+  const std::size_t at = insert.find(kConflict);
+  if (at == std::string_view::npos) return std::nullopt;
+  const std::string_view plain = insert.substr(0, at);
+  const auto many = for_many_rows(plain);
+  std::string_view target = insert.substr(at + kConflict.size());
+  const std::vector<std::string> key = take_names(target);
+  if (!many || key.empty() || !take(target, "do nothing")) return std::nullopt;
+  skip_space(target);
+  if (!target.empty()) return std::nullopt;
+
+  std::string_view listed = plain.substr(plain.find('('));
+  const std::vector<std::string> columns = take_names(listed);
+  std::string_view values = listed.substr(listed.find('(') + 1);
+  std::vector<std::size_t> given;  // the parameter of each column
+  do {
+    given.push_back(take_placeholder(values).value());
+  } while (take(values, ","));
+  InsertsNew made{.sql = *many + std::string(insert.substr(at)) + " returning ", .key = {}};
+  for (const std::string& column : key) {
+    const auto found = std::find(columns.begin(), columns.end(), column);
+    const auto index = static_cast<std::size_t>(found - columns.begin());
+    if (index >= given.size()) return std::nullopt;
+    made.sql += (made.key.empty() ? "" : ", ") + column;
+    made.key.push_back(given[index]);
+  }
+  return made;
 }
 
 std::optional<Taking> as_taking(std::string_view update) {

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace holdfast::sql::postgres {
 
@@ -26,6 +27,16 @@ namespace holdfast::sql::postgres {
 /// no `insert into table(columns) values(…)` of placeholders alone: with `on conflict`, `returning`, an
 /// expression or a literal among the values, rows may depend on each other or on more than their values.
 std::optional<std::string> for_many_rows(std::string_view insert);
+
+/// An insert of what is not there yet, for many rows: it returns the key of those it has inserted.
+struct InsertsNew {
+  std::string sql;
+  std::vector<std::size_t> key;  ///< which parameters, from 0
+};
+
+/// Of `insert into table(columns) values(…) on conflict(key) do nothing`, of placeholders alone; else
+/// nothing.
+std::optional<InsertsNew> inserts_new_for_many(std::string_view insert);
 
 /// An update that takes an amount from a row's number while there is that much.
 struct Taking {

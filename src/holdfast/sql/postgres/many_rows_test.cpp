@@ -39,6 +39,23 @@ TEST(ManyRows, OnlyWhatCertainlyReadsAlikeIsAskedOnce) {
     EXPECT_FALSE(reads_only(sql)) << sql;
 }
 
+TEST(ManyRows, AnInsertOfWhatIsNewTellsWhichOnesWere) {
+  const auto made =
+      inserts_new_for_many("insert into t(a, b, c) values($3, $1, $2) on conflict(c, a) do nothing");
+  ASSERT_TRUE(made);
+  EXPECT_EQ(made->sql,
+            "insert into t(a, b, c) select p3, p1, p2 from unnest($1, $2, $3) as p(p1, p2, p3) "
+            "on conflict(c, a) do nothing returning c, a");
+  EXPECT_EQ(made->key, (std::vector<std::size_t>{1, 2}));
+  for (const char* sql : {"insert into t(a) values($1)", "insert into t(a) values($1) on conflict do nothing",
+                          "insert into t(a) values($1) on conflict(b) do nothing",
+                          "insert into t(a) values($1) on conflict(a) do update set a = $1",
+                          "insert into t(a) values($1) on conflict(a) do nothing returning a",
+                          "insert into t(a) values($1) on conflict(lower(a)) do nothing",
+                          "insert into t(a) values(1) on conflict(a) do nothing", ""})
+    EXPECT_FALSE(inserts_new_for_many(sql)) << sql;
+}
+
 TEST(ManyRows, ASelectIsAskedForManyParameters) {
   EXPECT_EQ(reads_for_many("select a from t where b = $1 and c = $2"),
             "select asked.n, found.* from unnest($1, $2) with ordinality as asked(p1, p2, n), "

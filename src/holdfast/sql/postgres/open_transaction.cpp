@@ -1,11 +1,13 @@
 #include "holdfast/sql/postgres/open_transaction.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <utility>
 
 #include "holdfast/runtime/fiber.hpp"
 #include "holdfast/runtime/sync.hpp"
 #include "holdfast/sql/postgres/many_rows.hpp"
+#include "holdfast/sql/postgres/parameters.hpp"
 #include "holdfast/sql/postgres/statement_text.hpp"
 
 namespace holdfast::sql::postgres {
@@ -108,6 +110,21 @@ std::int64_t OpenTransaction::run(std::string_view sql, std::span<const Param> p
   const std::int64_t changed =
       guarded([&] { return connection_.run(*ctx_, sql, params, sink, Connection::Rows::gathered); });
   changed_ += may_change(sql, changed);
+  return changed;
+}
+
+std::vector<std::int64_t> OpenTransaction::run_each(std::string_view sql,
+                                                    std::span<const std::vector<Param>> rows) {
+  std::vector<std::int64_t> changed;
+  guarded([&] {
+    std::deque<Parameters> params;
+    std::vector<Connection::Together> statements;
+    for (const auto& row : rows) statements.push_back({sql, params.emplace_back(std::span(row))});
+    for (const Connection::Answer& answer : connection_.run_together(*ctx_, statements))
+      changed.push_back(answer.changed());
+    return 0;
+  });
+  for (const std::int64_t one : changed) changed_ += may_change(sql, one);
   return changed;
 }
 

@@ -52,6 +52,7 @@ class OpenTransaction final : public Transaction, public CopyTarget {
   class GoneOn {};  // thrown through a body that went on; not a std::exception, so that few catch it
 
   std::int64_t run(std::string_view sql, std::span<const Param> params, RowSink* sink) override;
+  std::vector<std::int64_t> run_each(std::string_view sql, std::span<const std::vector<Param>> rows) override;
   void begin_savepoint() override;
   void release_savepoint() override;
   void roll_back_savepoint() noexcept override;

@@ -4,6 +4,7 @@
 #include <array>
 #include <deque>
 #include <limits>
+#include <unordered_set>
 #include <utility>
 
 #include "holdfast/sql/postgres/statement_text.hpp"
@@ -49,6 +50,20 @@ std::string fingerprint(std::string_view sql, std::span<const Param> params) {
   return bytes;
 }
 
+/// The values of a row's key, as the server writes them; nothing where that is not sure.
+std::optional<std::string> key_of(const InsertsNew& insert, std::span<const Param> row) {
+  std::string key;
+  for (const std::size_t i : insert.key) {
+    switch (row[i].type()) {
+      case Value::Type::integer: key += std::to_string(row[i].as_integer()); break;
+      case Value::Type::text: key += row[i].as_text(); break;
+      default: return std::nullopt;
+    }
+    key += '\0';
+  }
+  return key;
+}
+
 }  // namespace
 
 Form& Forms::of(std::string_view sql) {
@@ -57,6 +72,7 @@ Form& Forms::of(std::string_view sql) {
                                           .placeholders = placeholders(sql),
                                           .reads_only = reads_only(sql),
                                           .inserts_many = for_many_rows(sql),
+                                          .inserts_new = inserts_new_for_many(sql),
                                           .reads_many = reads_for_many(sql),
                                           .taking = as_taking(sql)});
   Form& form = *made;
@@ -78,6 +94,7 @@ struct Round::Batch {
   std::vector<std::size_t> inserted;           // how many rows it inserts, of an insert
   std::vector<std::vector<Question*>> askers;  // of all its rows
   std::vector<const Reads*> reads;             // or who asked for which
+  std::vector<const News*> news;               // or for whether it was new
   std::deque<Parameters> params;               // stays where it is
 
   void add(std::string_view sql, Parameters made, std::vector<Question*> asking) {
@@ -85,6 +102,7 @@ struct Round::Batch {
     inserted.push_back(0);
     askers.push_back(std::move(asking));
     reads.push_back(nullptr);
+    news.push_back(nullptr);
   }
   void add_alone(Question& question) { add(question.sql, Parameters(question.params), {&question}); }
 };
@@ -97,6 +115,7 @@ void Round::insert(Form& form, KeptRow row) {
 
 void Round::ask(const Context& ctx, Form& form, Question& question) {
   if (form.reads_only && question.params.size() == form.placeholders) return add_read(form, question);
+  if (form.inserts_new && add_new(form, question)) return;
   if (form.taking && one_row_a_key(ctx, form) && add_taking(*form.taking, question)) return;
   others_.push_back(&question);
 }
@@ -112,6 +131,16 @@ void Round::add_read(const Form& form, Question& question) {
 }
 
 /// False where it is to be asked by itself.
+bool Round::add_new(const Form& form, Question& question) {
+  if (question.params.size() != form.placeholders || !key_of(*form.inserts_new, question.params))
+    return false;
+  const auto [found, is_new] = by_form_.try_emplace(&form, news_.size());
+  if (is_new) news_.push_back({&form, {}});
+  news_[found->second].rows.push_back(&question);
+  return true;
+}
+
+/// The same.
 bool Round::add_taking(const Taking& taking, Question& question) {
   if (question.params.size() <= std::max(taking.key, taking.amount)) return false;
   const Param& amount = question.params[taking.amount];
@@ -175,6 +204,36 @@ void Round::plan(Batch& batch, const Reads& reads) {
     batch.add(reads.form->sql, Parameters(askers.front()->params), askers);
 }
 
+void Round::plan(Batch& batch, const News& news) {
+  std::vector<std::vector<Value>> values;
+  std::vector<std::span<const Value>> rows;
+  for (const Question* question : news.rows)
+    values.emplace_back(question->params.begin(), question->params.end());
+  for (const auto& row : values) rows.emplace_back(row);
+  if (rows.size() > 1) {
+    if (auto columns = Parameters::columns_of(rows)) {
+      batch.add(news.form->inserts_new->sql, std::move(*columns), {});
+      batch.news.back() = &news;
+      return;
+    }
+  }
+  for (Question* question : news.rows) batch.add_alone(*question);
+}
+
+// Of rows with the same key the first is inserted.
+void Round::tell(const News& news, const Connection::Answer& answer) {
+  const bool all = answer.rows() == news.rows.size();
+  std::unordered_set<std::string> inserted;
+  for (std::size_t row = 0; !all && row < answer.rows(); ++row) {
+    std::string key;
+    for (std::size_t column = 0; column < news.form->inserts_new->key.size(); ++column)
+      key.append(answer.text(row, column)).append(1, '\0');
+    inserted.insert(std::move(key));
+  }
+  for (Question* question : news.rows)
+    question->changed = all || inserted.erase(*key_of(*news.form->inserts_new, question->params)) > 0 ? 1 : 0;
+}
+
 // What else they set is what the last one does.
 void Round::plan(Batch& batch, const Sum& sum) {
   const Question& last = *sum.askers.back();
@@ -187,6 +246,7 @@ void Round::send(const Context& ctx) {
   Batch batch;
   for (const Inserts& inserts : inserts_) plan(batch, inserts);
   for (const Reads& reads : reads_) plan(batch, reads);
+  for (const News& news : news_) plan(batch, news);
   for (const Sum& sum : sums_) plan(batch, sum);
   for (Question* question : others_) batch.add_alone(*question);
   send(ctx, batch);
@@ -211,6 +271,10 @@ void Round::send(const Context& ctx, const Batch& batch) {
           "a trigger took rows away, so it is not known whose: " + std::string(batch.statements[i].sql));
     }
     if (rows > 0) continue;
+    if (batch.news[i] != nullptr) {
+      tell(*batch.news[i], answers[i]);
+      continue;
+    }
     const auto shared = std::make_shared<const Connection::Answer>(std::move(answers[i]));
     const auto tell = [&](Question& question, std::optional<std::vector<int>> part) {
       question.answer = shared;

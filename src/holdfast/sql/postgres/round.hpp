@@ -33,6 +33,7 @@ struct Form {
   std::size_t placeholders = 0;
   bool reads_only = false;
   std::optional<std::string> inserts_many;
+  std::optional<InsertsNew> inserts_new;
   std::optional<std::string> reads_many;
   std::optional<Taking> taking;
   std::optional<bool> one_row_a_key = {};  ///< of what it takes from; once the server was asked
@@ -81,6 +82,10 @@ class Round {
     const Form* form;
     std::vector<std::vector<Question*>> rows;
   };
+  struct News {  // rows of one form to be inserted where they are new
+    const Form* form;
+    std::vector<Question*> rows;
+  };
   struct Sum {  // what is taken from one row
     std::size_t amount;
     std::int64_t sum;
@@ -89,19 +94,23 @@ class Round {
   struct Batch;
 
   void add_read(const Form& form, Question& question);
+  bool add_new(const Form& form, Question& question);
   bool add_taking(const Taking& taking, Question& question);
   bool one_row_a_key(const Context& ctx, Form& form);
   static void plan(Batch& batch, const Inserts& inserts);
   static void plan(Batch& batch, const Reads& reads);
+  static void plan(Batch& batch, const News& news);
   static void plan(Batch& batch, const Sum& sum);
+  static void tell(const News& news, const Connection::Answer& answer);
   void send(const Context& ctx, const Batch& batch);
 
   Connection& connection_;
   std::vector<Inserts> inserts_;
   std::vector<Reads> reads_;
+  std::vector<News> news_;
   std::vector<Sum> sums_;
   std::vector<Question*> others_;
-  std::unordered_map<const Form*, std::size_t> by_form_;   // of inserts_ or reads_
+  std::unordered_map<const Form*, std::size_t> by_form_;   // of inserts_, reads_ or news_
   std::unordered_map<std::string, std::size_t> by_value_;  // of a Reads' rows, or sums_
 };
 

@@ -225,7 +225,8 @@ void Consumer::put_back(Bucket& bucket, std::vector<Item>&& items, const std::ve
   }
 }
 
-// ---- effects in the database: one transaction a batch, a savepoint a message
+// ---- effects in the database: one transaction a batch, a savepoint a message. Its beginning, the same for
+// every batch, guards itself; from the first handler on it is alone.
 
 void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::vector<Item>& items) {
   const auto& handle = std::get<TransactionalHandler>(handler_).handle;
@@ -248,14 +249,8 @@ void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::ve
   }
   const auto handle_one = [&](sql::Transaction& tx, const Message& message, Result& result) {
     try {
-      tx.savepoint([&] {
-        if (!inbox::enter(tx, options_.group, message.id, now)) {
-          result.outcome = Outcome::duplicate;
-          return;
-        }
-        handle(handler_context(ctx, bucket, message), tx, message);
-        result.outcome = Outcome::handled;
-      });
+      tx.savepoint([&] { handle(handler_context(ctx, bucket, message), tx, message); });
+      result.outcome = Outcome::handled;
     } catch (const sql::DatabaseError& error) {
       if (concerns_transaction(error)) throw;
       result = {.outcome = Outcome::failed, .error = shortened(error.what())};
@@ -267,23 +262,40 @@ void Consumer::handle_in_transaction(const Context& ctx, Bucket& bucket, std::ve
   try {
     // Nothing of the bucket's memory changes while the body runs on another thread: busy is set.
     const Done done = worker_.database.transact(
-        ctx.with_timeout(kStoreTimeout), "handle messages", [&](sql::Transaction& tx) {
+        ctx.with_timeout(kStoreTimeout), "handle messages", sql::Isolation::read_committed,
+        [&](sql::Transaction& tx) {
           if (worker_.abandoned) throw Error(ErrorCode::cancelled, "The worker was abandoned.");
           Done doing{.results = std::vector<Result>(items.size()), .recorded = {}};
           Waiting waiting(bucket.parked);
+          const auto behind = [&](const Item& item) {
+            return !item.parked && waiting.contains(item.message.key);
+          };
           advance(tx, lease, items.back().parked ? 0 : items.back().message.position);
+          std::vector<std::string_view> entering;
+          for (const Item& item : items)
+            if (!behind(item) && incomplete_still.outcome != Outcome::failed)
+              entering.push_back(item.message.id);
+          const std::vector<bool> entered = inbox::enter_all(tx, options_.group, entering, now);
+          tx.alone();
+          std::size_t next = 0;
           for (std::size_t i = 0; i < items.size(); ++i) {
             const Message& message = items[i].message;
-            if (!items[i].parked && waiting.contains(message.key)) {
-              doing.results[i].outcome = Outcome::behind;
-              continue;
-            }
-            if (incomplete_still.outcome == Outcome::failed) {
-              doing.results[i] = incomplete_still;
+            Result& result = doing.results[i];
+            const bool has_entered = next < entering.size() && entering[next].data() == message.id.data();
+            const bool is_first = has_entered && entered[next];
+            next += has_entered ? 1 : 0;
+            if (behind(items[i])) {
+              result.outcome = Outcome::behind;
+            } else if (incomplete_still.outcome == Outcome::failed) {
+              result = incomplete_still;
+            } else if (!is_first) {
+              result.outcome = Outcome::duplicate;
             } else {
-              handle_one(tx, completed ? *completed : message, doing.results[i]);
+              handle_one(tx, completed ? *completed : message, result);
             }
-            if (doing.results[i].outcome == Outcome::failed) waiting.add(message.key);
+            const bool handled = result.outcome == Outcome::handled;
+            if (is_first && !handled) inbox::leave(tx, options_.group, message.id);
+            if (result.outcome == Outcome::failed) waiting.add(message.key);
           }
           HOLDFAST_FAULT("messaging.after_handlers");
           doing.recorded = record(tx, lease, items, doing.results, record_settings(), now);
