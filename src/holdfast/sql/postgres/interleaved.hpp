@@ -1,16 +1,11 @@
 // Interleaved: runs the bodies of a group side by side on one connection, in its open transaction. Each has
-// a fiber; when all of them wait for an answer, their statements are sent together and take one round trip:
-// equal inserts become one of many rows, a row that several ask for is read once. Nobody waits for a plain
-// insert, which adds its row or fails: it goes out with what its body asks next, or with all bodies' last
-// ones. So a group costs as many round trips as its longest body has questions, and one more.
-//
+// a fiber; when all of them wait for an answer, their statements are sent together (round.hpp), but for plain
+// inserts, which nobody waits for: they go with what their body asks next, or with all bodies' last ones.
 // Those that want to be alone take turns once all others are done.
 //
-// Only for bodies of Isolation::read_committed: between two statements of one come those of others. There
-// are no savepoints. A body that throws before it has changed anything (inserts that were not sent don't
-// count) is refused alone; one that has must be undone, hence is set apart: the caller rolls back all, and
-// runs the others again without it.
-//
+// Only for bodies of Isolation::read_committed. There are no savepoints: a body that throws before it has
+// changed anything (inserts that were not sent don't count) is refused alone; one that has is set apart: the
+// caller rolls back all, and runs the others again without it.
 // Thread-safety: one loop, one run() at a time.
 #pragma once
 
@@ -18,11 +13,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <span>
-#include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "holdfast/runtime/context.hpp"

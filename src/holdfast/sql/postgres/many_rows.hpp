@@ -1,13 +1,8 @@
-// What transactions that run together send at once, as one statement: inserts of one row are rewritten to
-// insert many; of selects that differ in their
-// parameters, to answer all; of updates that take from a number, while there is enough, the amounts are
-// added.
+// What transactions that run together send at once, as one statement: inserts and selects are rewritten for
+// many rows; of updates that take from a number while there is enough, the amounts are added.
 //
 //   for_many_rows("insert into t(a, b) values($1, $2)")
 //     == "insert into t(a, b) select p1, p2 from unnest($1, $2) as p(p1, p2)"
-//   reads_for_many("select a from t where b = $1")
-//     == "select asked.n, found.* from unnest($1) with ordinality as asked(p1, n), "
-//        "lateral (select a from t where b = asked.p1 offset 0) as found"
 //   as_taking("update stock set left = left - $2, at = $3 where sku = $1 and left >= $2")
 //     == Taking{.table = "stock", .key_column = "sku", .key = 0, .amount = 1}
 //
