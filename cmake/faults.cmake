@@ -21,6 +21,7 @@ add_library(objects_with_sites OBJECT ${sources_with_sites})
 target_compile_definitions(objects_with_sites PRIVATE HOLDFAST_FAULTS)
 target_include_directories(objects_with_sites PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/apps)
 target_link_libraries(objects_with_sites PRIVATE holdfast_settings holdfast_dependencies)
+precompiled(libraries objects_with_sites)
 
 add_executable(holdfast_with_faults main.cpp $<TARGET_OBJECTS:objects_with_sites>)
 set_target_properties(holdfast_with_faults PROPERTIES OUTPUT_NAME holdfast

@@ -7,7 +7,7 @@ namespace holdfast::config {
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out;
   JsonWriter(out).value(text);  // JSON's strings are YAML's
   return out;
@@ -29,7 +29,7 @@ bool plain(std::string_view text) {
 
 std::string scalar(const Tree& tree) {
   if (tree.kind == Tree::Kind::none) return "null";
-  return tree.bare || plain(tree.text) ? tree.text : quoted(tree.text);
+  return tree.bare || plain(tree.text) ? tree.text : in_quotes(tree.text);
 }
 
 class YamlPrinter {
@@ -40,7 +40,7 @@ class YamlPrinter {
     for (const auto& [name, value] : map.members) {
       const std::string here = path.empty() ? name : path + "." + name;
       const bool is_setting = commented && (value.kind != Tree::Kind::map || origins_.contains(here));
-      out_.append(2 * depth, ' ').append(plain(name) ? name : quoted(name)).append(":");
+      out_.append(2 * depth, ' ').append(plain(name) ? name : in_quotes(name)).append(":");
       write(value, here, depth, is_setting ? comment(here) : "", commented && !is_setting);
     }
   }
