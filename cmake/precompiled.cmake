@@ -26,6 +26,7 @@ endif()
 function(precompiled kind)
   if(TARGET precompiled_for_${kind})
     foreach(target ${ARGN})
+      target_link_libraries(${target} PRIVATE holdfast_dependencies)  # their definitions are in the header
       target_precompile_headers(${target} REUSE_FROM precompiled_for_${kind})
     endforeach()
   endif()
