@@ -253,6 +253,7 @@ observe::HealthState BrokerWiring::health() const {
   if (relay.oldest) reason += " since " + format_rfc3339(*relay.oldest);
   reason += ": " + (problem.empty() ? relay.error : problem);
   if (problem.empty() && relay.error.empty()) reason += "the broker takes them more slowly than they come.";
+  if (!relay.slot.problem.empty()) reason += " " + relay.slot.problem;
   return {.readiness = observe::Readiness::degraded, .reason = std::move(reason)};
 }
 

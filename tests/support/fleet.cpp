@@ -19,7 +19,9 @@ constexpr int kProbes = 8;  // keys, so that they meet the buckets of several wo
 }  // namespace
 
 Fleet::Fleet(FleetOptions options)
-    : options_(std::move(options)), database_url_(postgres_.url(postgres_.create_database())) {
+    : options_(std::move(options)),
+      postgres_(options_.postgres),
+      database_url_(postgres_.url(postgres_.create_database())) {
   std::vector<std::uint16_t> ports;
   for (std::size_t i = 0; i < options_.servers; ++i) {
     const auto own = folder_.path() / ("machine" + std::to_string(i));

@@ -28,6 +28,7 @@ struct FleetOptions {
   std::size_t workers = 3;
   std::string lease = "5s";  ///< of messages and sagas; shorter ones are lost where processors are scarce
   std::map<std::string, std::string> environment = {};
+  sql::PostgresServer::Settings postgres = {};
 };
 
 class Fleet {
@@ -41,6 +42,7 @@ class Fleet {
   }
   Spreader& spreader() noexcept { return *spreader_; }
   sql::PostgresServer& postgres() noexcept { return postgres_; }
+  const std::string& database_url() const noexcept { return database_url_; }
   FleetBroker& broker() noexcept { return options_.broker; }
   ServerProcess& server(std::size_t index) { return *servers_.at(index); }
   Process& worker(std::size_t index) { return *workers_.at(index); }
