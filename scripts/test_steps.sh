@@ -20,13 +20,13 @@ behind=  # the process of what is built behind the tests
 # How many processes at a time: of those that wait, and of those that compute or start a dozen programs.
 readonly WAITING=$((2 * $(nproc))) COMPUTING=$(($(nproc) + 1))
 
-# Each broker's and database's tests are a process of their own, and those of RabbitMQ, which takes longest to
-# start, three.
+# Each broker's and database's tests are a process of their own, those of RabbitMQ, which takes longest to
+# start, three; and so are the thirds of what is left.
 HOLDFAST_PARTS=('*ServerContract*/rabbitmq' 'RabbitStreams.*' '*Postgres*:*/postgres*:OnSlot.*:OnReplicas.*'
-  '*/rabbitmq*:*Rabbit*' '*/nats*:*Nats*' '*/kafka*:*Kafka*' '*/redis*:*Redis*')
+  '*/rabbitmq*:*Rabbit*' '*/nats*:*Nats*' '*/kafka*:*Kafka*' '*/redis*:*Redis*' '[A-C]*' '[D-R]*')
 E2E_PARTS=('*InFlight*' 'PostgresTroubles.*' 'Checkout*:Parked*' '*Postgres*:Migrate*:*Schema*')
-CRASH_PARTS=('*FleetCrash*/rabbitmq' 'Crash.*' '*FleetCrash*/kafka' '*/rabbitmq*:*Rabbit*' '*FleetCrash*/embedded'
-  '*FleetCrash*/nats' '*FleetCrash*/redis')
+CRASH_PARTS=('*FleetCrash*/rabbitmq' '*Pgoutput*' 'Worker*' 'Crash.*' '*FleetCrash*/kafka' '*/rabbitmq*:*Rabbit*'
+  '*FleetCrash*/embedded' '*FleetCrash*/nats' '*FleetCrash*/redis')
 
 usage() { sed -n '2,8s/^# //p' ./test; }
 

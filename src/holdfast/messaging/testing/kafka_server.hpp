@@ -25,6 +25,8 @@
 #include <utility>
 #include <vector>
 
+#include "holdfast/base/testing/stop_process.hpp"
+
 namespace holdfast::messaging {
 
 class KafkaServer {
@@ -83,9 +85,7 @@ class KafkaServer {
   void fail(int api, int error, int times) {
     tell("fail " + std::to_string(api) + " " + std::to_string(error) + " " + std::to_string(times));
   }
-  void freeze() {
-    if (pid_ > 0) ::kill(pid_, SIGSTOP);
-  }
+  void freeze() { holdfast::stop_process(pid_); }
   void thaw() {
     if (pid_ > 0) ::kill(pid_, SIGCONT);
   }

@@ -25,6 +25,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::messaging {
@@ -99,9 +100,7 @@ class NatsServer {
   }
   /// While it is down: everything it was told is gone.
   void lose_store() { std::filesystem::remove_all(folder_.path() / "store"); }
-  void freeze() {
-    if (pid_ > 0) ::kill(pid_, SIGSTOP);
-  }
+  void freeze() { holdfast::stop_process(pid_); }
   void thaw() {
     if (pid_ > 0) ::kill(pid_, SIGCONT);
   }

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::messaging {
@@ -97,9 +98,7 @@ class RabbitServer {
     std::filesystem::remove_all(folder_.path() / "data");
     std::filesystem::create_directories(folder_.path() / "data");
   }
-  void freeze() {
-    if (pid_ > 0) ::kill(pid_, SIGSTOP);
-  }
+  void freeze() { holdfast::stop_process(pid_); }
   void thaw() {
     if (pid_ > 0) ::kill(pid_, SIGCONT);
   }

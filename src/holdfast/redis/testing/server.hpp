@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/redis/address.hpp"
 
 namespace holdfast::redis::testing {
@@ -95,7 +96,7 @@ class RedisServer {
     pid_ = 0;
   }
   /// It hangs: takes connections (the kernel does), answers nothing.
-  void stop() { signal_it(SIGSTOP); }
+  void stop() { holdfast::stop_process(pid_); }
   void resume() { signal_it(SIGCONT); }
 
   /// Nobody listens there now.

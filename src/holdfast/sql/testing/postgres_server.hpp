@@ -35,6 +35,7 @@
 #include <utility>
 #include <vector>
 
+#include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/postgres/database.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
@@ -148,7 +149,10 @@ class PostgresServer {
             "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend' "
             "and pid <> pg_backend_pid() and application_name <> 'psql'");
   }
-  void freeze() { signal_all(SIGSTOP); }
+  void freeze() {
+    for (const pid_t process : processes()) holdfast::stop_process(process);
+  }
+
   void thaw() { signal_all(SIGCONT); }
 
   /// Options that reach it by TCP. `dbname` must exist; see create_database().
