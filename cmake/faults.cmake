@@ -27,6 +27,7 @@ add_executable(holdfast_with_faults main.cpp $<TARGET_OBJECTS:objects_with_sites
 set_target_properties(holdfast_with_faults PROPERTIES OUTPUT_NAME holdfast
                       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/with-faults)
 target_link_libraries(holdfast_with_faults PRIVATE holdfast_cli_parts holdfast_dependencies)
+allocates_by_jemalloc(holdfast_with_faults)
 if(NOT HOLDFAST_TESTS)
   set_target_properties(objects_with_sites holdfast_with_faults PROPERTIES EXCLUDE_FROM_ALL ON)
 endif()

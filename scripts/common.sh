@@ -5,7 +5,7 @@ BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config ccache mold
   libboost1.81-dev libboost-context1.81-dev libboost-json1.81-dev
   libssl-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev zlib1g-dev libbrotli-dev
-  libfmt-dev libyaml-cpp-dev libcli11-dev libhiredis-dev libnats-dev librabbitmq-dev librdkafka-dev
+  libfmt-dev libjemalloc-dev libyaml-cpp-dev libcli11-dev libhiredis-dev libnats-dev librabbitmq-dev librdkafka-dev
 )
 
 missing_packages() {

@@ -1,0 +1,15 @@
+# What our programs take memory from (docs/adr/0031). Not the libraries: whoever builds a service on them chooses;
+# and not the tests, which sanitizers watch.
+#   allocates_by_jemalloc(TARGET…)
+option(HOLDFAST_JEMALLOC "Link the programs with jemalloc" ON)
+if(HOLDFAST_JEMALLOC AND NOT HOLDFAST_SANITIZER)
+  pkg_check_modules(JEMALLOC REQUIRED IMPORTED_TARGET jemalloc)
+endif()
+function(allocates_by_jemalloc)
+  if(NOT TARGET PkgConfig::JEMALLOC)
+    return()
+  endif()
+  foreach(target ${ARGN})
+    target_link_libraries(${target} PRIVATE PkgConfig::JEMALLOC)
+  endforeach()
+endfunction()
