@@ -15,6 +15,9 @@ using namespace std::chrono_literals;
 
 constexpr Duration kAttemptTimeout = 5s;
 constexpr Duration kLongestPause = 1s;  // between looks at the table, should a wake-up be missed
+// What comes due goes out together with what does so soon after: a look at the table and a commit of the
+// outcomes serve them all, and no webhook runs ahead of the answer to the call that caused it as a rule.
+constexpr Duration kGather = 25ms;
 constexpr resilience::BackoffOptions kBackoff{.base = 500ms, .cap = 60s, .jitter = resilience::Jitter::equal};
 
 std::chrono::microseconds micros(Duration duration) {
@@ -100,6 +103,7 @@ void Deliveries::run(const Context& ctx) {
     try {
       feed(ctx);
       due_.wait_past(ctx.with_timeout(pause(ctx)), seen, "webhook due");
+      runtime::sleep_for(ctx, kGather);
     } catch (const Error& error) {
       if (ctx.cancelled()) break;
       logger_.warn("webhooks could not be read", {{"error", error.what()}});
