@@ -79,6 +79,10 @@ struct Desk {
   std::atomic<bool> stopping{false};   ///< finish what runs, take nothing new
   std::atomic<bool> abandoned{false};  ///< record nothing more
   std::atomic<bool> stalled{false};    ///< as if the process were suspended
+  /// Until then nobody else takes our leases; moved on by each heartbeat.
+  std::atomic<Instant> lease_until{Instant{}};
+  /// Whether they are surely ours still: a process that stood still finds out here before it has heard of it.
+  bool leased() const noexcept { return clock().now() < lease_until.load(std::memory_order_relaxed); }
   runtime::CancellationSource cancellation;
   runtime::Signal look;        ///< something may be due that nobody named
   runtime::Signal woken;       ///< Roster::wake() named sagas to look at

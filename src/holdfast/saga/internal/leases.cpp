@@ -91,8 +91,15 @@ void release(sql::Transaction& tx, const Lease& lease) {
              lease.fence);
 }
 
-void leave(sql::Transaction& tx, std::string_view worker) {
-  tx.execute("update saga_leases set owner = null where owner = $1", worker);
+void release_as_crashed(sql::Transaction& tx, const Lease& lease, WallTime now) {
+  tx.execute("update saga_leases set owner = null, crashed_at = $3 where bucket = $1 and fence = $2",
+             lease.bucket, lease.fence, now);
+}
+
+void leave(sql::Transaction& tx, std::string_view worker, BucketMask in_order) {
+  tx.execute(
+      "update saga_leases set owner = null where owner = $1 and (($2 >> cast(bucket as integer)) & 1) = 1",
+      worker, static_cast<std::int64_t>(in_order));
   tx.execute("delete from saga_workers where worker = $1", worker);
 }
 

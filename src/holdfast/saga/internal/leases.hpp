@@ -43,7 +43,9 @@ std::vector<Lease> held(sql::Queries& queries, std::string_view worker);
 std::vector<Lease> take(sql::Transaction& tx, std::string_view worker, std::int64_t most, WallTime now);
 /// Nobody owns it any more; no matter where the fence is another by now.
 void release(sql::Transaction& tx, const Lease& lease);
-/// Releases all and forgets the worker.
-void leave(sql::Transaction& tx, std::string_view worker);
+/// Likewise, of one whose sagas may have been at work until `now`: for who takes it next, its worker died.
+void release_as_crashed(sql::Transaction& tx, const Lease& lease, WallTime now);
+/// Releases those of `in_order` and forgets the worker; of the others it died.
+void leave(sql::Transaction& tx, std::string_view worker, BucketMask in_order);
 
 }  // namespace holdfast::saga::internal

@@ -154,15 +154,31 @@ void Roster::give_up(std::int64_t count) {
   }
 }
 
-std::vector<Lease> Roster::take_released() {
+std::vector<Roster::Released> Roster::take_released() {
   const std::lock_guard lock(mutex_);
-  std::vector<Lease> released;
+  std::vector<Released> released;
   for (auto& bucket : buckets_) {
     if (!bucket || !bucket->giving_up || bucket->inside > 0) continue;
-    released.push_back(bucket->lease);
+    released.push_back({.lease = bucket->lease, .in_order = !bucket->has_open_act});
     drop(bucket);
   }
   return released;
+}
+
+void Roster::note_open_act(int bucket, std::int64_t fence) {
+  const std::lock_guard lock(mutex_);
+  std::optional<Bucket>& ours = buckets_[at(bucket)];
+  if (ours && ours->lease.fence == fence) ours->has_open_act = true;
+}
+
+BucketMask Roster::in_order() const {
+  const std::lock_guard lock(mutex_);
+  BucketMask mask = 0;
+  for (int bucket = 0; bucket < kBuckets; ++bucket) {
+    const std::optional<Bucket>& ours = buckets_[at(bucket)];
+    if (ours && !ours->has_open_act) mask |= BucketMask{1} << bucket;
+  }
+  return mask;
 }
 
 std::int64_t Roster::held_count() const {

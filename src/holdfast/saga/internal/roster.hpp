@@ -75,13 +75,23 @@ class Roster {
   void keep_only(const std::vector<Lease>& held);
   /// Takes no more of `count` buckets; take_released() has them once they are empty.
   void give_up(std::int64_t count);
-  std::vector<Lease> take_released();
+  struct Released {
+    Lease lease;
+    bool in_order = true;
+  };
+  std::vector<Released> take_released();
+  /// An act of that bucket was begun here, and nothing of it could be recorded: the lease is then not handed
+  /// over as one that was left in order.
+  void note_open_act(int bucket, std::int64_t fence);
+  /// Those of ours without such an act.
+  BucketMask in_order() const;
   std::int64_t held_count() const;
 
  private:
   struct Bucket {
     Lease lease;
     bool giving_up = false;
+    bool has_open_act = false;
     std::size_t inside = 0;
     std::unique_ptr<runtime::CancellationSource> cancellation;
   };

@@ -72,7 +72,7 @@ void Runner::give_up(const std::string& why) noexcept {
 }
 
 bool Runner::may_go_on() const {
-  return !desk_.stopping && !desk_.stalled && desk_.roster.holds(saga_.bucket, saga_.fence);
+  return !desk_.stopping && !desk_.stalled && desk_.leased() && desk_.roster.holds(saga_.bucket, saga_.fence);
 }
 
 bool Runner::advance() {
@@ -121,11 +121,14 @@ bool Runner::announce() {
   return true;
 }
 
-bool Runner::cancel() {
-  Progress at = saga_.at;
-  // Whoever was at this step before may have died after its act: then there is something of it to undo.
-  if (saga_.suspect && planned().kind == StepKind::outside) at.may_have_happened = true;
-  return turn(cancelled(*saga_.plan, at, *saga_.cancel_reason, desk_.wall_now()));
+bool Runner::cancel() { return turn(turned_back(saga_.at, *saga_.cancel_reason)); }
+
+/// Cancelled at a step that it did not come to just now, its act may have been begun: by a worker that died,
+/// or by one that does not know yet that its lease is over. So that is undone too, whoever remembers it.
+Progress Runner::turned_back(Progress at, const std::string& why) const {
+  const bool was_here = at.step == saga_.at.step && !at.undoing();
+  if (was_here && planned().kind == StepKind::outside) at.may_have_happened = true;
+  return cancelled(*saga_.plan, at, why, desk_.wall_now());
 }
 
 bool Runner::park(const std::string& why) { return turn(parked(saga_.at, why)); }
@@ -147,8 +150,9 @@ bool Runner::run_outside(const detail::Outside& act) {
   desk_.pass(sites().before_act);
   const Instant began = desk_.clock().now();
   const Context bounded = ctx_.with_timeout(planned().options.timeout);
-  // In this order: whoever sleeps from here on past the lease finds the deadline over, and sends nothing.
-  given.first_try = std::exchange(arrived_, false) && may_go_on();
+  // After the deadline is set: whoever stands still from here on for longer than that sends nothing.
+  if (!may_go_on()) return false;
+  given.first_try = std::exchange(arrived_, false);
   acted_ = true;
   try {
     act(bounded, given);
@@ -393,7 +397,7 @@ void Runner::append_turn(std::string& lines, const Progress& next) const {
 
 bool Runner::record(Recording& recording) {
   recording.on_cancel = [&](const Decision& decided, const std::string& why) {
-    Progress next = cancelled(*saga_.plan, decided.next, why, desk_.wall_now());
+    Progress next = turned_back(decided.next, why);
     std::string lines = decided.lines;
     append_turn(lines, next);
     return Decision{std::move(next), decided.state, std::move(lines)};

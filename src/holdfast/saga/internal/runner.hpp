@@ -16,6 +16,9 @@ class Runner {
 
   void run() noexcept;
 
+  /// Whether it acted outside, and what came of that could not be recorded.
+  bool left_open() const noexcept { return acted_; }
+
  private:
   using Decision = Recording::Decision;
 
@@ -24,6 +27,7 @@ class Runner {
   bool advance();
   bool announce();
   bool cancel();
+  Progress turned_back(Progress at, const std::string& why) const;
   bool park(const std::string& why);
   /// What is around the acts threw (a condition, the writing of a state), which trying again won't change.
   void give_up(const std::string& why) noexcept;

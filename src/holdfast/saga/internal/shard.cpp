@@ -23,7 +23,9 @@ std::vector<Arrival> Shard::take() {
 
 void Shard::carry(const Arrival& arrival) {
   Instance& saga = *arrival.saga;
-  Runner(desk_, committer_, saga, arrival.cancellation).run();
+  Runner runner(desk_, committer_, saga, arrival.cancellation);
+  runner.run();
+  if (runner.left_open()) desk_.roster.note_open_act(saga.bucket, saga.fence);
   desk_.leave(saga.id, saga.bucket, saga.fence);
 }
 

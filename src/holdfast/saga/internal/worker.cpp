@@ -64,7 +64,7 @@ void Worker::run(const Context& ctx) {
                 desk_.wall_now() - std::chrono::ceil<std::chrono::microseconds>(kForgottenAfter));
     publish_definitions(tx, desk_);
   });
-  lease_until_ = now + desk_.options.lease;
+  desk_.lease_until = now + desk_.options.lease;
   next_beat_ = now + desk_.options.heartbeat;
   row_watch_ = desk_.database.watch_external_changes(desk_.look);
   lease_watch_ = desk_.database.watch_external_changes(desk_.membership);
@@ -106,7 +106,7 @@ void Worker::root() {
   try {
     if (!desk_.abandoned) {
       desk_.database.transact(ctx.with_timeout(kLeaveTimeout), "release leases of sagas",
-                              [&](sql::Transaction& tx) { leave(tx, desk_.name); });
+                              [&](sql::Transaction& tx) { leave(tx, desk_.name, desk_.roster.in_order()); });
     }
   } catch (const std::exception& error) {
     desk_.logger.warn("leases of sagas could not be released; they expire by themselves",
@@ -191,7 +191,7 @@ void Worker::tick(const Context& ctx) {
                       {{"worker", desk_.name}, {"error", error.what()}});
     next_beat_ = desk_.clock().now() + desk_.options.heartbeat / 4;
   }
-  if (desk_.clock().now() >= lease_until_) desk_.roster.lose_all();
+  if (!desk_.leased()) desk_.roster.lose_all();
 }
 
 void Worker::beat(const Context& ctx) {
@@ -204,23 +204,26 @@ void Worker::beat(const Context& ctx) {
         std::vector<Lease> owned = held(tx, desk_.name);
         // What we lost hold of while the database could not be reached is ours by its row only.
         for (const Lease& lease : owned) {
-          if (!desk_.roster.has(lease)) internal::release(tx, lease);
+          if (!desk_.roster.has(lease)) release_as_crashed(tx, lease, wall);
         }
         return owned;
       });
   HOLDFAST_FAULT("saga.after_heartbeat");
-  lease_until_ = now + desk_.options.lease;
-  next_beat_ = now + desk_.options.heartbeat;
   desk_.roster.keep_only(mine);
+  const bool had_run_out = !desk_.leased();
+  desk_.lease_until = now + desk_.options.lease;
+  next_beat_ = now + desk_.options.heartbeat;
+  if (had_run_out) desk_.look.notify();  // what was left standing meanwhile
 }
 
 void Worker::release(const Context& ctx) {
-  const std::vector<Lease> released = desk_.roster.take_released();
+  const std::vector<Roster::Released> released = desk_.roster.take_released();
   if (released.empty()) return;
-  desk_.database.transact(ctx.with_timeout(desk_.options.lease), "release leases of sagas",
-                          [&](sql::Transaction& tx) {
-                            for (const Lease& lease : released) internal::release(tx, lease);
-                          });
+  desk_.database.transact(
+      ctx.with_timeout(desk_.options.lease), "release leases of sagas", [&](sql::Transaction& tx) {
+        for (const auto& [lease, in_order] : released)
+          in_order ? internal::release(tx, lease) : release_as_crashed(tx, lease, desk_.wall_now());
+      });
 }
 
 void Worker::balance(const Context& ctx) {
@@ -258,7 +261,7 @@ void Worker::poll(const Context& ctx) {
     if (desk_.stopping || ctx.cancelled()) return;
     const Instant looked = desk_.clock().now();
     Duration wait = desk_.options.poll;
-    if (!desk_.stalled) {
+    if (!desk_.stalled && desk_.leased()) {
       try {
         if (look_once(ctx)) continue;
         wait = std::chrono::microseconds(desk_.next_look.load()) - desk_.wall_now().time_since_epoch();
@@ -307,7 +310,7 @@ void Worker::look_at_woken(const Context& ctx) {
   for (;;) {
     const std::uint64_t seen = desk_.woken.version();
     if (desk_.stopping || ctx.cancelled()) return;
-    if (!desk_.stalled) {
+    if (!desk_.stalled && desk_.leased()) {
       try {
         take_up(ctx, desk_.roster.take_woken());
       } catch (const Error& error) {

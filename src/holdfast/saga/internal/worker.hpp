@@ -62,7 +62,6 @@ class Worker {
   sql::ExternalWatch lease_watch_;
   Instant next_beat_{};
   Instant next_count_{};
-  Instant lease_until_{};
   std::optional<WallTime> next_expiry_;
 };
 
