@@ -166,9 +166,11 @@ struct CheckoutSaga::State {
     });
   }
 
-  /// Only where booking it has begun: so a process may have died with the booking under way.
+  /// Only where booking it may have begun: so whoever was at it may have one under way.
   void cancel_shipment(const Context& ctx, auto& step, const OrderId& order_id) const {
-    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id, shipping::Tried::under_way));
+    using shipping::Tried;
+    const Tried tried = step.attempt() == 1 || step.interrupted() ? Tried::under_way : Tried::perhaps;
+    auto outcome = shipping().settle(ctx, shipping().cancel(ctx, order_id, tried));
     step.record([this, ctx, outcome = std::move(outcome)](sql::Transaction& tx) {
       shipping().record(ctx, tx, outcome);
     });

@@ -58,6 +58,7 @@ Booking MemoryCarrier::cancel(const Context&, const std::string& carrier_ref) {
 std::vector<Booking> MemoryCarrier::find(const Context&, const std::string& reference) {
   const std::lock_guard lock(mutex_);
   ++calls_;
+  if (!can_be_asked_) throw carrier_error(CarrierFault::unavailable, "told not to be asked");
   std::vector<Booking> found;
   for (const auto& [ref, booking] : by_ref_) {
     if (booking.reference == reference) found.push_back(booking);
@@ -68,6 +69,11 @@ std::vector<Booking> MemoryCarrier::find(const Context&, const std::string& refe
 void MemoryCarrier::misbehave(Mishap next) noexcept {
   const std::lock_guard lock(mutex_);
   mishap_ = next;
+}
+
+void MemoryCarrier::forbid_asking(bool on) noexcept {
+  const std::lock_guard lock(mutex_);
+  can_be_asked_ = !on;
 }
 
 void MemoryCarrier::deliver(const std::string& carrier_ref) {

@@ -33,6 +33,8 @@ class MemoryCarrier final : public Carrier {
     lose_call,    ///< nothing is done, and the caller can't know
   };
   void misbehave(Mishap next) noexcept;
+  /// find() is unavailable as long as it is on.
+  void forbid_asking(bool on) noexcept;
   /// The goods have arrived: too late to cancel.
   void deliver(const std::string& carrier_ref);
   std::vector<Booking> book_of_bookings() const;
@@ -43,6 +45,7 @@ class MemoryCarrier final : public Carrier {
 
   mutable std::mutex mutex_;
   Mishap mishap_ = Mishap::none;
+  bool can_be_asked_ = true;
   std::int64_t calls_ = 0;
   std::map<std::string, Booking> by_ref_;  // refs ascend
 };

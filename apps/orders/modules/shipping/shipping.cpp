@@ -128,6 +128,19 @@ std::vector<Booking> Shipping::ask(const Context& ctx, const Shipment& shipment)
   }
 }
 
+/// Nothing where there may be one that is not in the carrier's book yet: it shows none, or can't be asked.
+std::optional<std::vector<Booking>> Shipping::ask_where_tried(const Context& ctx, const Shipment& shipment,
+                                                              Tried tried) {
+  try {
+    std::vector<Booking> found = ask(ctx, shipment);
+    if (found.empty() && tried == Tried::under_way) return std::nullopt;
+    return found;
+  } catch (const Error&) {
+    if (tried != Tried::under_way) throw;
+    return std::nullopt;  // for whoever tries next, what has to be known is written down at once
+  }
+}
+
 /// The first stays: it is the one whose tracking number may have been told already.
 Booking Shipping::keep_one(const Context& ctx, const std::vector<Booking>& active) {
   for (std::size_t i = 1; i < active.size(); ++i) {
@@ -186,7 +199,9 @@ Outcome Shipping::book(const Context& ctx, const OrderId& order_id, Tried tried)
   const auto send = [&] { return carrier_.book(ctx, stored.request); };
   if (tried == Tried::never && shipment.state == ShipmentState::requested)
     return call(shipment, Operation::book, send);
-  const std::vector<Booking> found = ask(ctx, shipment);
+  const auto answer = ask_where_tried(ctx, shipment, tried);
+  if (!answer) return maybe_under_way(shipment);
+  const std::vector<Booking>& found = *answer;
   const std::vector<Booking> active = active_of(found);
   if (!active.empty()) {
     outcome.booking = keep_one(ctx, active);
@@ -196,8 +211,6 @@ Outcome Shipping::book(const Context& ctx, const OrderId& order_id, Tried tried)
     outcome.refused = "the carrier has cancelled " + found.back().carrier_ref;
     return outcome;
   }
-  if (tried == Tried::under_way && shipment.state == ShipmentState::requested)
-    return maybe_under_way(shipment);
   require_settled(ctx, shipment);
   return call(shipment, Operation::book, send);
 }
@@ -209,9 +222,10 @@ Outcome Shipping::cancel(const Context& ctx, const OrderId& order_id, Tried trie
     outcome.nothing_to_do = true;
     return outcome;
   }
-  const std::vector<Booking> found = ask(ctx, *shipment);
-  if (found.empty() && tried == Tried::under_way && shipment->state == ShipmentState::requested)
-    return maybe_under_way(*shipment);
+  const auto answer = ask_where_tried(ctx, *shipment, tried);
+  const bool noted = tried == Tried::never || shipment->state != ShipmentState::requested;
+  if (!answer || (answer->empty() && !noted)) return maybe_under_way(*shipment);
+  const std::vector<Booking>& found = *answer;
   if (found.empty()) require_settled(ctx, *shipment);
   if (!found.empty()) outcome.booking = found.back();
   for (const Booking& booking : active_of(found)) {

@@ -49,9 +49,10 @@ HOLDFAST_DESCRIBE_ENUM(ShipmentState, collected, requested, unknown, booked, can
 enum class Tried : std::uint8_t {
   never,      ///< certainly none was begun: nobody needs to be asked
   perhaps,    ///< it is asked for
-  under_way,  ///< by a process that died before it could write down what came of it. It may be in the
-              ///< carrier's book only later, so what can't be found is given Options::settle_time, and Error
-              ///< "carrier_outcome_unknown" until it is over
+  under_way,  ///< by a process that died, or stands still, before it could write down what came of it. It may
+              ///< be in the carrier's book only later, so what can't be found is given Options::settle_time
+              ///< from now on, and Error "carrier_outcome_unknown" until it is over. Say so once: then
+              ///< `perhaps`
 };
 
 enum class Operation : std::uint8_t { book, cancel, ask };
@@ -128,7 +129,8 @@ class Shipping {
   // delivered).
 
   Outcome book(const Context& ctx, const OrderId& order_id, Tried tried = Tried::perhaps);
-  /// Makes it as if it had not been booked, whatever state it is in; nothing where there is no shipment.
+  /// Makes it as if it had not been booked, whatever state it is in; nothing where there is no shipment. One
+  /// that is still `requested` is given the time of `under_way`, unless it was certainly never tried.
   Outcome cancel(const Context& ctx, const OrderId& order_id, Tried tried = Tried::perhaps);
   /// Asks how it stands, changing nothing but bookings there are too many of.
   Outcome resolve(const Context& ctx, const OrderId& order_id);
@@ -153,6 +155,8 @@ class Shipping {
   struct Stored;
   Stored require(const Context& ctx, const OrderId& order_id);
   std::vector<Booking> ask(const Context& ctx, const Shipment& shipment);
+  std::optional<std::vector<Booking>> ask_where_tried(const Context& ctx, const Shipment& shipment,
+                                                      Tried tried);
   Booking keep_one(const Context& ctx, const std::vector<Booking>& active);
   void require_settled(const Context& ctx, const Shipment& shipment) const;
   static Outcome maybe_under_way(const Shipment& shipment);

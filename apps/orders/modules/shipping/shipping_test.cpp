@@ -166,25 +166,69 @@ TEST(Shipping, CancelsWhatEverStateItIsIn) {
 TEST(Shipping, CancelsWhatWasNeverBooked) {
   with_shop([](Shop& shop) {
     shop.open();
-    EXPECT_EQ(shop.run(shop.shipping.cancel(shop.ctx, shop.order)).state, ShipmentState::cancelled);
+    EXPECT_EQ(shop.run(shop.shipping.cancel(shop.ctx, shop.order, Tried::never)).state,
+              ShipmentState::cancelled);
   });
+}
+
+/// Booked, or cancelled, by a saga's step that is tried `tried`.
+Shipment again(Shop& shop, bool to_cancel, Tried tried) {
+  return shop.run(to_cancel ? shop.shipping.cancel(shop.ctx, shop.order, tried)
+                            : shop.shipping.book(shop.ctx, shop.order, tried));
 }
 
 TEST(Shipping, WhatADeadProcessMayHaveSentIsGivenTimeToShowUp) {
   for (const bool to_cancel : {false, true}) {
     with_shop([&](Shop& shop) {
       shop.open();
-      const auto again = [&] {
-        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, Tried::under_way))
-                         : shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::under_way));
-      };
-      EXPECT_EQ(error_of(again).reason(), "carrier_outcome_unknown");
+      const auto first = [&] { again(shop, to_cancel, Tried::under_way); };
+      EXPECT_EQ(error_of(first).reason(), "carrier_outcome_unknown");
       EXPECT_EQ(shop.now().state, ShipmentState::unknown);
       shop.clock.advance(9s);
-      EXPECT_EQ(error_of(again).retry_after(), Duration(1s));
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::perhaps); }).retry_after(), Duration(1s));
       shop.carrier.book(shop.ctx, testing::sample_request("sag_1/book"));  // there it is
-      EXPECT_EQ(again().state, to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
+      EXPECT_EQ(again(shop, to_cancel, Tried::perhaps).state,
+                to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
       EXPECT_EQ(shop.carrier.book_of_bookings().size(), 1U);
+      EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
+    });
+  }
+}
+
+/// It died at its second try: what is known of the first is no reason to be quick.
+TEST(Shipping, TheTimeToShowUpBeginsWithTheLastTryThatMayBeUnderWay) {
+  for (const bool to_cancel : {false, true}) {
+    with_shop([&](Shop& shop) {
+      shop.open();
+      shop.carrier.misbehave(Mishap::lose_call);
+      error_of([&] { shop.run(shop.shipping.book(shop.ctx, shop.order)); });
+      shop.clock.advance(1min);
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::under_way); }).reason(),
+                "carrier_outcome_unknown");
+      shop.clock.advance(9s);
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::perhaps); }).retry_after(), Duration(1s));
+      shop.carrier.book(shop.ctx, testing::sample_request("sag_1/book"));
+      EXPECT_EQ(again(shop, to_cancel, Tried::perhaps).state,
+                to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
+      EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
+    });
+  }
+}
+
+TEST(Shipping, ACarrierThatCanNotBeAskedMakesNobodyForgetWhatMayBeUnderWay) {
+  for (const bool to_cancel : {false, true}) {
+    with_shop([&](Shop& shop) {
+      shop.open();
+      shop.carrier.forbid_asking(true);
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::under_way); }).reason(),
+                "carrier_outcome_unknown");
+      EXPECT_EQ(shop.now().state, ShipmentState::unknown);
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::perhaps); }).reason(), "carrier_unavailable");
+      shop.carrier.forbid_asking(false);
+      EXPECT_EQ(error_of([&] { again(shop, to_cancel, Tried::perhaps); }).retry_after(), Duration(10s));
+      shop.carrier.book(shop.ctx, testing::sample_request("sag_1/book"));
+      EXPECT_EQ(again(shop, to_cancel, Tried::perhaps).state,
+                to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
       EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
     });
   }
@@ -194,13 +238,10 @@ TEST(Shipping, WhatNeverShowsUpWasNotSent) {
   for (const bool to_cancel : {false, true}) {
     with_shop([&](Shop& shop) {
       shop.open();
-      const auto again = [&] {
-        return to_cancel ? shop.run(shop.shipping.cancel(shop.ctx, shop.order, Tried::under_way))
-                         : shop.run(shop.shipping.book(shop.ctx, shop.order, Tried::under_way));
-      };
-      error_of(again);
+      error_of([&] { again(shop, to_cancel, Tried::under_way); });
       shop.clock.advance(10s);
-      EXPECT_EQ(again().state, to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
+      EXPECT_EQ(again(shop, to_cancel, Tried::perhaps).state,
+                to_cancel ? ShipmentState::cancelled : ShipmentState::booked);
       EXPECT_EQ(shop.active(), to_cancel ? 0U : 1U);
     });
   }
