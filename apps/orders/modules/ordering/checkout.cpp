@@ -328,9 +328,15 @@ void CheckoutSaga::cancelled(const Context& ctx, sql::Transaction& tx, const Ord
 payments::OnPaymentEvent CheckoutSaga::on_payment_event() {
   return
       [state = state_.get()](const Context& ctx, sql::Transaction& tx, const payments::PaymentEvent& event) {
-        const std::string key = event.payment.order_id.text();
-        state->parts.sagas.signal(ctx, tx, saga::SagaRef::by_key(kCheckout, key), kPaymentEvent,
-                                  JsonText::parse(to_json(PaymentNews{event.payment.state})));
+        const OrderId& id = event.payment.order_id;
+        const bool heard =
+            state->parts.sagas.signal(ctx, tx, saga::SagaRef::by_key(kCheckout, id.text()), kPaymentEvent,
+                                      JsonText::parse(to_json(PaymentNews{event.payment.state})));
+        if (heard || payments::is_final(event.payment.state)) return;
+        // Nobody is at it any more: a payment that goes on for an order that is over is given back.
+        const OrderStatus status = get(tx, id).status;
+        if (status != OrderStatus::cancelled && status != OrderStatus::rejected) return;
+        state->parts.sagas.start(ctx, tx, state->give_back, GiveBackState{id}, id.text());
       };
 }
 

@@ -50,7 +50,8 @@ class CheckoutSaga final : public Checkout {
   void cancelled(const Context& ctx, sql::Transaction& tx, const OrderId& id,
                  std::string_view reason) override;
 
-  /// For payments::Payments::receive: tells the order's checkout.
+  /// For payments::Payments::receive: tells the order's checkout. Where that has ended, and the order is
+  /// over, what there is of its payment is given back.
   payments::OnPaymentEvent on_payment_event();
 
  private:

@@ -292,6 +292,31 @@ TEST(Checkout, ADeclineThatComesLaterRejects) {
   });
 }
 
+TEST(Checkout, WhatTheProviderTellsOfAnOrderThatIsOverIsGivenBack) {
+  with_shop({}, [](Shop& shop) {
+    shop.sagas.stall(true);
+    const Order order = shop.place();
+    shop.cancel(order);
+    const auto saga = shop.sagas.records().find(shop.ctx, kCheckout, order.id.text());
+    shop.sagas.records().abandon(shop.ctx, saga->saga.id, "by mistake");
+    shop.sagas.stall(false);
+    const auto payment = shop.payment(order).value();
+    const auto held = shop.provider.authorize(shop.ctx, {.key = payment.authorize_key,
+                                                         .payment_id = payment.id,
+                                                         .order_id = order.id,
+                                                         .amount = payment.amount,
+                                                         .method = payment.method,
+                                                         .first_asked_at = payment.created_at});
+    const payments::ProviderEvent event{
+        .id = "evt_1", .seen = held, .ref = held.ref, .payment_id = payment.id};
+    shop.payments.receive(shop.ctx, event, shop.checkout.on_payment_event());
+    EXPECT_EQ(shop.payment(order)->state, PaymentState::authorized);
+    ASSERT_TRUE(shop.settle());
+    EXPECT_EQ(shop.payment(order)->state, PaymentState::cancelled);
+    EXPECT_EQ(shop.provider.fetch(shop.ctx, held.ref).status, payments::ProviderStatus::cancelled);
+  });
+}
+
 TEST(Checkout, WithoutACarrierOrdersEndConfirmedAndCancellingGivesTheMoneyBack) {
   with_shop({.ships = false}, [](Shop& shop) {
     const Order order = shop.place();

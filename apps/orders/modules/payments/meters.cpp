@@ -15,8 +15,9 @@ Payments::Meters::Meters(observe::Metrics& metrics)
                                                   "Time a call to the provider took, repetitions included.",
                                                   {{"operation", std::string(enum_name(operation))}}));
   }
-  for (const EventOutcome outcome : {EventOutcome::applied, EventOutcome::stale, EventOutcome::asked,
-                                     EventOutcome::duplicate, EventOutcome::unknown_payment}) {
+  for (const EventOutcome outcome :
+       {EventOutcome::applied, EventOutcome::stale, EventOutcome::asked, EventOutcome::released,
+        EventOutcome::duplicate, EventOutcome::unknown_payment}) {
     events_.emplace(outcome, metrics.counter("holdfast_payments_events_total",
                                              "Messages of the provider's about payments.",
                                              {{"outcome", std::string(enum_name(outcome))}}));

@@ -129,8 +129,15 @@ struct PaymentEvent {
 using OnPaymentEvent = std::function<void(const Context&, sql::Transaction&, const PaymentEvent&)>;
 
 /// What became of an event.
-enum class EventOutcome : std::uint8_t { applied, stale, asked, duplicate, unknown_payment };
-HOLDFAST_DESCRIBE_ENUM(EventOutcome, applied, stale, asked, duplicate, unknown_payment)
+enum class EventOutcome : std::uint8_t {
+  applied,
+  stale,
+  asked,
+  released,  ///< it told of money that is held for a payment which has ended: let go of
+  duplicate,
+  unknown_payment,
+};
+HOLDFAST_DESCRIBE_ENUM(EventOutcome, applied, stale, asked, released, duplicate, unknown_payment)
 
 class Payments {
  public:
@@ -180,7 +187,9 @@ class Payments {
   std::optional<Payment> record(const Context& ctx, sql::Transaction& tx, const Outcome& outcome);
 
   /// Handles a provider's message in one transaction with the memory that it was handled; `told` runs in it.
-  /// Where the message contradicts what is known, the provider is asked before. Throws what asking throws.
+  /// Where the message contradicts what is known, the provider is asked before; what it holds for a payment
+  /// that was declined, withdrawn or released is released. Throws what asking, or releasing, throws: the
+  /// message is then not handled, and the provider sends it again.
   EventOutcome receive(const Context& ctx, const ProviderEvent& event, const OnPaymentEvent& told);
 
   /// Asks how refunds stand that are on their way for longer than `older_than`, the oldest 100, and records
@@ -205,6 +214,8 @@ class Payments {
   Outcome current(const Context& ctx, const Payment& payment);
   Outcome undo_known(const Context& ctx, const Payment& payment, const ProviderPayment& now,
                      const std::string& key);
+  EventOutcome look_at_hold(const Context& ctx, const Payment& payment, const std::string& ref,
+                            Outcome& outcome);
 
   std::optional<Payment> apply(const Context& ctx, sql::Transaction& tx, const Outcome& outcome,
                                bool& changed);

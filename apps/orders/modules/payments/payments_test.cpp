@@ -488,6 +488,24 @@ TEST(PaymentEvents, OutOfOrderTheyChangeNothing) {
   });
 }
 
+TEST(PaymentEvents, TellingOfAHoldOfAPaymentThatHasEndedHaveItReleased) {
+  with_shop([](Shop& shop) {
+    const OrderId order = shop.open(748);
+    EXPECT_EQ(shop.undo(order).state, PaymentState::cancelled);
+    shop.provider.forget_keys();  // which the withdrawal relies on
+    const ProviderPayment held = shop.provider.authorize(shop.ctx, shop.authorization(order));
+    ASSERT_EQ(held.status, ProviderStatus::authorized);
+    shop.provider.fail_next(Failure::before);
+    EXPECT_THROW(shop.payments.receive(shop.ctx, event_of("evt_1", held), {}), Error);
+    EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_1", held), {}), EventOutcome::released)
+        << "sent again, it is handled";
+    EXPECT_EQ(shop.provider.fetch(shop.ctx, held.ref).status, ProviderStatus::cancelled);
+    EXPECT_EQ(shop.payments.receive(shop.ctx, event_of("evt_2", held), {}), EventOutcome::stale);
+    EXPECT_EQ(shop.get(order).state, PaymentState::cancelled);
+    EXPECT_EQ(shop.balance(order).owed.minor, 0);
+  });
+}
+
 TEST(PaymentEvents, ContradictingWhatIsKnownTheyMakeUsAsk) {
   with_shop([](Shop& shop) {
     const OrderId order = shop.paid(1250);

@@ -150,6 +150,20 @@ std::optional<Payment> Payments::apply(const Context& ctx, sql::Transaction& tx,
   return found;
 }
 
+/// A message says that money is held for a payment that has ended without any. It may be late itself; where
+/// it is so still, nobody will ever take that money, nor let go of it, but we.
+EventOutcome Payments::look_at_hold(const Context& ctx, const Payment& payment, const std::string& ref,
+                                    Outcome& outcome) {
+  const ProviderPayment now = provider_.fetch(ctx, ref);
+  if (now.status == ProviderStatus::captured) {
+    outcome.answer = now;
+    return EventOutcome::asked;
+  }
+  if (now.status != ProviderStatus::authorized) return EventOutcome::stale;
+  provider_.cancel(ctx, ref, payment.authorize_key + "/leftover");
+  return EventOutcome::released;
+}
+
 EventOutcome Payments::receive(const Context& ctx, const ProviderEvent& event, const OnPaymentEvent& told) {
   std::optional<Payment> payment;
   bool seen_before = false;
@@ -170,6 +184,10 @@ EventOutcome Payments::receive(const Context& ctx, const ProviderEvent& event, c
     if (result == EventOutcome::asked) outcome = current(ctx, *payment);
     outcome->order_id = payment->order_id;
     if (result == EventOutcome::applied) outcome->answer = event.seen;
+    const bool ended =
+        payment->settled_state == PaymentState::cancelled || payment->settled_state == PaymentState::declined;
+    if (ended && event.seen && event.seen->status == ProviderStatus::authorized)
+      result = look_at_hold(ctx, *payment, event.ref, *outcome);
   }
   if (seen_before) {
     incoming_.count("duplicate");
