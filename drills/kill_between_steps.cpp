@@ -20,6 +20,8 @@ constexpr auto kShort = 30s;  // with less time, each site is killed at once, in
 constexpr std::uint64_t kMostPasses = 3;
 constexpr int kExitOfAKill = 137;
 constexpr int kCrowd = 6;
+/// Less than the times that a step may end its process before a person is asked (SagaOptions).
+constexpr int kKillsAtRandom = 4;
 
 /// Steps of the checkout that are undone by something, and the one that the order itself has done.
 constexpr std::array<std::string_view, 3> kUndone = {"reserve stock", "authorize", "book shipment"};
@@ -90,7 +92,7 @@ class Killings {
   /// Anywhere: e.g. while the carrier or the provider has a request and has not answered.
   void kill_at_random() {
     Shoppers shoppers(shop_, stage_.journal(), crowd());
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < kKillsAtRandom; ++i) {
       stage_.wait(std::chrono::milliseconds(50 + stage_.random()() % 400));
       shop_.server().kill();
       shop_.server().start();
