@@ -11,6 +11,7 @@ using stripe::ApiError;
 
 constexpr std::string_view kIntents = "/v1/payment_intents";
 constexpr std::string_view kPageSize = "100";
+constexpr std::string_view kKeyReused = "idempotency_error";
 /// A key so old is looked for by the index, which lags behind by up to an hour; a younger one in the list.
 constexpr auto kIndexLag = std::chrono::hours(1);
 /// How far the provider's clock may be behind ours.
@@ -196,10 +197,12 @@ ProviderPayment StripeProvider::post_for_payment(const Context& ctx, const std::
       declined.decline = stripe::decline_reason(error.code, error.decline_code);
       return declined;
     }
-    if (!replayed(response)) throw refusal(response, error);
-    if (response.status >= 500) {
+    // The key was used with other parameters: a setting or a release of ours has changed since.
+    const bool said_otherwise = error.type == kKeyReused;
+    if (said_otherwise || (replayed(response) && response.status >= 500)) {
       if (auto there = there_is()) return std::move(*there);
     }
+    if (!replayed(response)) throw refusal(response, error);
     if (number == kMaxKeys) throw refusal(response, error);
   }
 }
@@ -246,7 +249,7 @@ std::optional<ProviderPayment> StripeProvider::withdraw(const Context& ctx,
     return std::nullopt;
   }
   const ApiError error = stripe::read_error(response.body);
-  if (error.type != "idempotency_error") throw refusal(response, error);
+  if (error.type != kKeyReused) throw refusal(response, error);
   ProviderPayment was = authorize(ctx, authorization);
   if (was.ref.empty() || was.status == ProviderStatus::declined) return was;
   return fetch(ctx, was.ref);

@@ -182,6 +182,26 @@ TEST_F(StripeAdapter, AFailureThatHidAnEffectIsSeenThrough) {
   });
 }
 
+TEST_F(StripeAdapter, WhatWasAskedForInOtherWordsBeforeIsFound) {
+  run([&](const Context& ctx) {
+    StripeSettings settings;
+    settings.url = "https://api.stripe.test";
+    settings.secret_key = config::Secret(FakeStripe::kKey);
+    settings.return_url = "https://shop.example/paid";  // as it is since the last restart
+    StripeProvider later(
+        settings, [&](const Context&, const http::ClientRequest& request) { return fake_.send(request); });
+    const Authorization wanted = authorization();
+    const ProviderPayment held = provider_.authorize(ctx, wanted);
+    EXPECT_EQ(later.authorize(ctx, wanted).ref, held.ref);
+    EXPECT_EQ(later.withdraw(ctx, wanted)->ref, held.ref);
+    const Authorization withdrawn = authorization();
+    EXPECT_FALSE(provider_.withdraw(ctx, withdrawn).has_value());
+    EXPECT_EQ(reason_of([&] { later.authorize(ctx, withdrawn); }), "payment_rejected");
+    EXPECT_FALSE(later.withdraw(ctx, withdrawn).has_value());
+    EXPECT_EQ(fake_.intents.size(), 2U);
+  });
+}
+
 TEST_F(StripeAdapter, ItsWordsBecomeOurs) {
   run([&](const Context& ctx) {
     StripeSettings settings;
