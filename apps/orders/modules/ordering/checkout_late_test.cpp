@@ -1,6 +1,6 @@
 // Requests that arrive late, at a provider and a carrier that take their time: from a worker that was killed,
-// or stood still, or does not know that another has its sagas. Of an order that is cancelled meanwhile
-// nothing is held, taken or booked, whenever they arrive.
+// or stood still, or does not know that another has its sagas, or could not write down what it had begun. Of
+// an order that is cancelled meanwhile nothing is held, taken or booked, whenever they arrive.
 #include <gmock/gmock.h>
 
 #include <array>
@@ -29,6 +29,7 @@ class SlowWay {
  public:
   void slow_down() { slow_ = true; }
   std::size_t under_way() const { return count_; }
+  int given_up() const { return given_up_; }
 
   /// Sends `request`: done at once, or, where the way is slow, when everything arrives. Throws what says that
   /// nobody knows, where its sender is ended before.
@@ -39,10 +40,15 @@ class SlowWay {
       requests_.push_back(std::move(request));
       ++count_;
     }
-    arrived_.wait(ctx, "an answer");
+    try {
+      arrived_.wait(ctx, "an answer");
+    } catch (const Error&) {
+      ++given_up_;
+      throw;
+    }
   }
 
-  /// In their order; what is refused then has no one left to hear of it.
+  /// In their order.
   void arrive() {
     slow_ = false;
     std::vector<std::function<void()>> requests;
@@ -53,18 +59,16 @@ class SlowWay {
     for (const auto& request : requests) {
       try {
         request();
-      } catch (const Error&) {
-        ++refused_;
+      } catch (const Error&) {  // nobody hears of it
       }
     }
     arrived_.open();
   }
-  int refused() const { return refused_; }
 
  private:
   std::atomic<bool> slow_ = false;
   std::atomic<std::size_t> count_ = 0;
-  std::atomic<int> refused_ = 0;
+  std::atomic<int> given_up_ = 0;
   std::mutex mutex_;
   std::vector<std::function<void()>> requests_;
   runtime::Latch arrived_;
@@ -172,6 +176,14 @@ struct Node {
       tx.execute("update saga_workers set expires_at = 1 where worker = $1", sagas.worker());
     });
   }
+  /// Whether anything of sagas can be written but that they are cancelled.
+  void keep_books_away(bool away) const {
+    db->transact(ctx, [&](sql::Transaction& tx) {
+      for (const std::string table : {"saga_leases", "saga_workers"})
+        tx.execute_script("alter table " + (away ? table : table + "_away") + " rename to " +
+                          (away ? table + "_away" : table));
+    });
+  }
   bool has_all_leases() const {
     return count("select count(*) from saga_leases where owner = '" + sagas.worker() + "'") == 64;
   }
@@ -188,7 +200,7 @@ struct Node {
 };
 
 /// What becomes of the worker that has sent something.
-enum class Fate { killed, stands_still, is_stale };
+enum class Fate { killed, stands_still, is_stale, forgets };
 /// At which of its calls.
 enum class Call { authorize, capture, book };
 
@@ -267,12 +279,15 @@ TEST_P(LateRequests, LeaveNothingOfACancelledOrderBehind) {
     ASSERT_TRUE(eventually(ctx, [&] { return way.under_way() == 1; }));
     if (fate == Fate::killed) first.sagas.crash();
     if (fate == Fate::stands_still) first.sagas.stall(true);
-    first.cancel(order);
-    if (fate == Fate::is_stale) {
-      second.sagas.stall(false);
-    } else {
-      second.sagas.run(ctx);
+    if (fate == Fate::forgets) {
+      first.keep_books_away(true);
+      ASSERT_TRUE(eventually(ctx, [&] { return way.given_up() == 1; }));
+      runtime::sleep_for(ctx, 300ms);
     }
+    first.cancel(order);
+    if (fate == Fate::is_stale) second.sagas.stall(false);
+    if (fate == Fate::forgets) first.keep_books_away(false);
+    if (fate == Fate::killed || fate == Fate::stands_still) second.sagas.run(ctx);
     // What arrives at the carrier only after the time that is given to it, nobody can tell from never sent.
     if (call == Call::book) {
       runtime::sleep_for(ctx, 100ms);
@@ -290,21 +305,21 @@ TEST_P(LateRequests, LeaveNothingOfACancelledOrderBehind) {
 using Case = std::tuple<Fate, Call>;
 
 std::string name_of(const ::testing::TestParamInfo<Case>& info) {
-  constexpr std::array kFates{"Killed", "StandsStill", "IsStale"};
+  constexpr std::array kFates{"Killed", "StandsStill", "IsStale", "Forgets"};
   constexpr std::array kCalls{"Authorize", "Capture", "Book"};
   return std::string(kFates.at(static_cast<std::size_t>(std::get<0>(info.param)))) + "At" +
          kCalls.at(static_cast<std::size_t>(std::get<1>(info.param)));
 }
 
 // One that is stale gets no further than its first call: what comes of that is refused.
-INSTANTIATE_TEST_SUITE_P(Workers, LateRequests,
-                         ::testing::Values(Case{Fate::killed, Call::authorize},
-                                           Case{Fate::killed, Call::capture}, Case{Fate::killed, Call::book},
-                                           Case{Fate::stands_still, Call::authorize},
-                                           Case{Fate::stands_still, Call::capture},
-                                           Case{Fate::stands_still, Call::book},
-                                           Case{Fate::is_stale, Call::authorize}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    Workers, LateRequests,
+    ::testing::Values(Case{Fate::killed, Call::authorize}, Case{Fate::killed, Call::capture},
+                      Case{Fate::killed, Call::book}, Case{Fate::stands_still, Call::authorize},
+                      Case{Fate::stands_still, Call::capture}, Case{Fate::stands_still, Call::book},
+                      Case{Fate::is_stale, Call::authorize}, Case{Fate::forgets, Call::authorize},
+                      Case{Fate::forgets, Call::capture}, Case{Fate::forgets, Call::book}),
+    name_of);
 
 }  // namespace
 }  // namespace holdfast::orders::ordering
