@@ -145,7 +145,10 @@ count_report() {
   all=$(sed -n 's/.* tests="\([0-9]*\)".*/\1/p' <<<"$counts")
   bad=$(sed -n 's/.* failures="\([0-9]*\)".*/\1/p' <<<"$counts")
   off=$(sed -n 's/.* disabled="\([0-9]*\)".*/\1/p' <<<"$counts")
-  [ "$3" -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+  if [ "$3" -ne 0 ] && [ "$bad" -eq 0 ]; then  # no test of it failed, and a sanitizer found something
+    failures+=("$2: ended with exit code $3")
+    bad=1
+  fi
   failed=$((failed + bad))
   skipped=$((skipped + off))
   passed=$((passed + all - bad - off))
