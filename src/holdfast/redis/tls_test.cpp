@@ -49,7 +49,7 @@ TEST_F(RedisTest, OverTlsOnlyWhoProvesToBeTheServerIsTalkedTo) {
   const std::string certificate = (server.folder() / "redis.crt").string();
   const std::string key = (server.folder() / "redis.key").string();
   write_certificate("IP:127.0.0.1", certificate, key);
-  const std::string tls_port = std::to_string(RedisServer::free_port());
+  const std::string tls_port = std::to_string(free_port());
   server.start({"--tls-port", tls_port, "--tls-cert-file", certificate, "--tls-key-file", key,
                 "--tls-ca-cert-file", certificate, "--tls-auth-clients", "no"});
   System system(1);

@@ -104,7 +104,7 @@ TEST_F(NatsCluster, ShowsItsOwnCertificateWhereTheServerAsks) {
 /// Three servers that know each other.
 std::vector<std::unique_ptr<NatsServer>> three_servers() {
   std::vector<std::uint16_t> ports;
-  for (int i = 0; i < 3; ++i) ports.push_back(NatsServer::free_port());
+  for (int i = 0; i < 3; ++i) ports.push_back(free_port());
   std::vector<std::unique_ptr<NatsServer>> servers;
   for (int i = 0; i < 3; ++i) {
     std::string routes;

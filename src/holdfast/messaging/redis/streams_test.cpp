@@ -116,7 +116,7 @@ TEST_F(RedisStreams, SaysWhatIsWrongWithAServerAndWhichSettingToChange) {
   RedisServer replica({"--replicaof", "127.0.0.1", std::to_string(server().tcp_address().port)});
   EXPECT_THAT(refusal(streams_options(replica, "s")), HasSubstr("read-only replica: name the primary"));
   RedisServer cluster(
-      {"--cluster-enabled", "yes", "--cluster-port", std::to_string(RedisServer::free_port())});
+      {"--cluster-enabled", "yes", "--cluster-port", std::to_string(free_port())});
   EXPECT_THAT(refusal(streams_options(cluster, "s")), HasSubstr("node of a cluster"));
 }
 

@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "holdfast/base/testing/free_port.hpp"
 #include "holdfast/base/testing/stop_process.hpp"
 
 namespace holdfast::messaging {
@@ -101,7 +102,7 @@ class KafkaServer {
   }
   void start() {
     spawn();
-    port_ = line();
+    static_cast<void>(line());  // its port: it is up
     for (const auto& [name, partitions] : topics_) tell("topic " + name + " " + std::to_string(partitions));
     if (!down_) tell("up");
   }
@@ -114,7 +115,7 @@ class KafkaServer {
     int from[2];
     if (::pipe2(to, O_CLOEXEC) != 0 || ::pipe2(from, O_CLOEXEC) != 0) throw std::runtime_error("no pipes");
     ::signal(SIGPIPE, SIG_IGN);  // one that died is told by what it does not say
-    const char* arguments[] = {HOLDFAST_KAFKA_MOCK, port_.empty() ? "0" : port_.c_str(), nullptr};
+    const char* arguments[] = {HOLDFAST_KAFKA_MOCK, port_.c_str(), nullptr};
     pid_ = ::fork();
     if (pid_ == 0) {  // only what is safe after a fork
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -152,7 +153,7 @@ class KafkaServer {
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
-  std::string port_;
+  std::string port_ = std::to_string(free_port());
   bool down_ = false;
   std::vector<std::pair<std::string, int>> topics_;
 };

@@ -5,13 +5,11 @@
 //   HOLDFAST_EMBEDDED_ONLY=1 NatsServer& server = NatsServer::shared(); server.kill_hard(); server.start();
 #pragma once
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/free_port.hpp"
 #include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
@@ -110,18 +109,6 @@ class NatsServer {
   std::string log() const {
     std::ifstream file(folder_.path() / "log");
     return {std::istreambuf_iterator<char>(file), {}};
-  }
-
-  static std::uint16_t free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-    ::close(fd);
-    return ntohs(address.sin_port);
   }
 
  private:

@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/free_port.hpp"
 #include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
 
@@ -123,18 +124,6 @@ class RabbitServer {
 
  private:
   static constexpr int kMostLooks = 3000;  ///< of 20 ms
-
-  static std::uint16_t free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-    ::close(fd);
-    return ntohs(address.sin_port);
-  }
 
   static void end(pid_t& pid) {
     if (pid <= 0) return;

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "holdfast/base/testing/free_port.hpp"
 #include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/redis/address.hpp"
 
@@ -98,19 +99,6 @@ class RedisServer {
   /// It hangs: takes connections (the kernel does), answers nothing.
   void stop() { holdfast::stop_process(pid_); }
   void resume() { signal_it(SIGCONT); }
-
-  /// Nobody listens there now.
-  static std::uint16_t free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in any{};
-    any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof any;
-    ::bind(fd, reinterpret_cast<sockaddr*>(&any), size);
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&any), &size);
-    ::close(fd);
-    return ntohs(any.sin_port);
-  }
 
   Address address() const {
     Address address;

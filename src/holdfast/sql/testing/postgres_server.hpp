@@ -9,7 +9,6 @@
 //   PostgresServer standby(server, {});            // a hot standby that follows it by streaming
 #pragma once
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <poll.h>
@@ -17,7 +16,6 @@
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,6 +33,7 @@
 #include <utility>
 #include <vector>
 
+#include "holdfast/base/testing/free_port.hpp"
 #include "holdfast/base/testing/stop_process.hpp"
 #include "holdfast/sql/postgres/database.hpp"
 #include "holdfast/sql/testing/temporary_folder.hpp"
@@ -205,18 +204,6 @@ class PostgresServer {
 
   static std::string binary(const char* name) { return std::string("/usr/lib/postgresql/15/bin/") + name; }
   std::string data() const { return folder_.path() / "data"; }
-
-  static std::uint16_t free_port() {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof address;
-    ::bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-    ::close(fd);
-    return ntohs(address.sin_port);
-  }
 
   bool ready() const {  // the last line of its pid file says so
     std::ifstream file(std::filesystem::path(data()) / "postmaster.pid");
