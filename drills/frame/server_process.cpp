@@ -65,6 +65,7 @@ void ServerProcess::wait_until_ready() {
   }
   const std::string url = read_text(folder() / "ready");
   port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
+  kept_.keep(port_);
 }
 
 void ServerProcess::start() {

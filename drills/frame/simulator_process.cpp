@@ -38,6 +38,7 @@ void SimulatorProcess::start() {
   }
   const std::string url = read_text(ready);
   port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
+  kept_.keep(port_);
 }
 
 ExitStatus SimulatorProcess::stop(std::chrono::milliseconds at_most) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "drills/frame/http_connection.hpp"
+#include "drills/frame/kept_port.hpp"
 #include "drills/frame/process.hpp"
 
 namespace holdfast::drills {
@@ -68,6 +69,7 @@ class SimulatorProcess {
   std::optional<TemporaryFolder> own_folder_;
   std::unique_ptr<Process> process_;
   std::uint16_t port_ = 0;
+  KeptPort kept_;
 };
 
 }  // namespace holdfast::drills
