@@ -115,8 +115,7 @@ TEST_F(RedisStreams, SaysWhatIsWrongWithAServerAndWhichSettingToChange) {
   EXPECT_EQ(refusal(options), "");
   RedisServer replica({"--replicaof", "127.0.0.1", std::to_string(server().tcp_address().port)});
   EXPECT_THAT(refusal(streams_options(replica, "s")), HasSubstr("read-only replica: name the primary"));
-  RedisServer cluster(
-      {"--cluster-enabled", "yes", "--cluster-port", std::to_string(free_port())});
+  RedisServer cluster({"--cluster-enabled", "yes", "--cluster-port", std::to_string(free_port())});
   EXPECT_THAT(refusal(streams_options(cluster, "s")), HasSubstr("node of a cluster"));
 }
 
@@ -179,7 +178,7 @@ TEST_F(RedisStreams, AServerThatWasRestartedIsAnotherLogWithTheSameMessages) {
     server().kill();
     server().start();
     System::eventually(ctx, "it is back", [&] {
-      return reason_of([&] { made->send(ctx, log, example(4)); }) != "redis_connection_lost";
+      return reason_of([&] { made->send(ctx, log, example(4)); }) == "redis_log_replaced";
     });
     EXPECT_EQ(reason_of([&] { made->send(ctx, log, example(4)); }), "redis_log_replaced")
         << "what was acknowledged last may be missing: it has to be sent again first";
@@ -341,7 +340,7 @@ TEST_F(RedisStreams, AReaderBeginsBehindItsPositionAndShowsInXinfo) {
     runtime::sleep_for(ctx, 100ms);  // it blocks at the server by now
     made->send(ctx, log, example(12));
     EXPECT_THAT(positions(ctx, *reader, 1), ElementsAre(12));
-    EXPECT_LT(ctx.now() - idle, 1s) << "it is woken by what comes, not by the end of its wait";
+    EXPECT_LT(ctx.now() - idle, 1800ms) << "it is woken by what comes, not by the end of its wait";
     reader->recorded(kBucket, 12);
     const auto groups = [&] {
       return client.command(ctx, {"XINFO", "GROUPS", "reader:" + std::to_string(kBucket)}).elements;
@@ -369,7 +368,7 @@ TEST_F(RedisStreams, ABucketThatIsOpenedWhileTheReaderBlocksIsReadAtOnce) {
     const Instant begun = ctx.now();
     reader->open(kBucket, 0, "");
     EXPECT_THAT(positions(ctx, *reader, 1), ElementsAre(3));
-    EXPECT_LT(ctx.now() - begun, 1s);
+    EXPECT_LT(ctx.now() - begun, 1700ms) << "of two seconds that it asks for, of which 100 ms are over";
     made->stop();
     reader.reset();
     made->close(ctx);
