@@ -89,13 +89,16 @@ TEST_P(BrokerContract, TriesAgainAfterABackoffWhileOtherKeysGoOn) {
     auto node = process(ctx);
     Seen seen;
     std::vector<Instant> tries;
+    bool others_are_through = false;
     node->broker->subscribe({.group = "g",
                              .topics = {"orders"},
+                             .max_attempts = 1000,
                              .backoff = {.base = 300ms, .cap = 300ms, .jitter = resilience::Jitter::none}},
                             external([&](const Context& own, const Message& message) {
                               if (message.key == "slow" && message.payload == "0") {
                                 tries.push_back(own.now());
-                                if (message.attempt < 3) throw Error(ErrorCode::unavailable, "Not now.");
+                                if (tries.size() < 3 || !others_are_through)
+                                  throw Error(ErrorCode::unavailable, "Not now.");
                               }
                               seen.add(message);
                             }));
@@ -103,12 +106,12 @@ TEST_P(BrokerContract, TriesAgainAfterABackoffWhileOtherKeysGoOn) {
     node->publish(ctx, "slow", "0");
     node->publish(ctx, "slow", "1");
     for (int n = 0; n < 20; ++n) node->publish(ctx, "other" + std::to_string(n), "0");
-    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 20; }));
-    EXPECT_LT(tries.size(), 3u) << "the others did not wait for it";
+    ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 20; })) << "the others do not wait for it";
+    EXPECT_FALSE(seen.by_key.contains("slow"));
+    others_are_through = true;
     ASSERT_TRUE(eventually(ctx, [&] { return seen.total >= 22; }));
-    ASSERT_THAT(tries, SizeIs(3));
-    EXPECT_GE(tries[1] - tries[0], 295ms);
-    EXPECT_GE(tries[2] - tries[1], 295ms);
+    ASSERT_GE(tries.size(), 3u);
+    for (std::size_t n = 1; n < tries.size(); ++n) EXPECT_GE(tries[n] - tries[n - 1], 295ms);
     EXPECT_THAT(seen.by_key["slow"], ElementsAre("0", "1"));
     node->stop(ctx);
   });
@@ -167,7 +170,7 @@ TEST_P(BrokerContract, AProcessKilledMidBatchIsReplacedWithinItsLease) {
       return seen.by_key.size() == 10 &&
              std::ranges::all_of(seen.by_key, [](const auto& key) { return key.second.back() == "11"; });
     }));
-    EXPECT_LT(ctx.now() - died, kImpatient.lease + 4s);
+    EXPECT_LT(ctx.now() - died, 15s) << "before what it was at would have ended by itself, by far";
     expect_once_in_order(ctx, *survivor, 120);
     for (const auto& [key, payloads] : seen.by_key) {
       // At least once: what the killed one had done and not recorded comes again, from there on in order.
@@ -215,8 +218,7 @@ TEST_P(ServerContract, StartsWithoutItsServerAndSendsOnceItIsThere) {
     node->broker->subscribe({.group = "g", .topics = {"orders"}}, effect());
     node->start(ctx);
     publish_all(ctx, *node, 5, 3);
-    runtime::sleep_for(ctx, 50ms);
-    EXPECT_FALSE(node->relay->state().error.empty());
+    EXPECT_TRUE(eventually(ctx, [&] { return !node->relay->state().error.empty(); })) << "it says why";
     GetParam()->start_server();
     expect_once_in_order(ctx, *node, 15);
     node->stop(ctx);
@@ -365,7 +367,7 @@ TEST_P(BrokerContract, WhatIsSentTwiceHasOneEffect) {
       tx.after_commit(again->outbox.committed());
     });
     EXPECT_TRUE(
-        eventually(ctx, [&] { return again->count("holdfast_messaging_duplicates_total", "inside") == 50; }));
+        eventually(ctx, [&] { return again->count("holdfast_messaging_duplicates_total", "inside") >= 50; }));
     EXPECT_EQ(effects(ctx, *again), 50);
     again->stop(ctx);
   });
@@ -509,7 +511,13 @@ TEST_P(ServerContract, ARelayThatStartsAgainGoesOnWhereItWas) {
       return process.metrics.counter("holdfast_messaging_relay_sent_total", "").value();
     };
     ASSERT_TRUE(eventually(ctx, [&] { return sent(*node) == 20; }));
-    runtime::sleep_for(ctx, 3 * kImpatient.heartbeat);  // what a heartbeat writes down is written
+    ASSERT_TRUE(eventually(ctx, [&] {  // what a heartbeat writes down is written
+      return node->db->query_value<std::int64_t>(
+                 ctx,
+                 "select count(*) from outbox_leases where group_name = $1 and position < (select "
+                 "max(position) from outbox)",
+                 kRelayGroup) == 0;
+    }));
     node->relay->stop(ctx.with_timeout(5s));
     node->abandon(ctx);
     auto next = process(ctx);
@@ -560,8 +568,8 @@ TEST_P(ServerContract, AnotherDatabasesLogIsRefused) {
     });
     auto restored = process(ctx);
     restored->start(ctx);
-    ASSERT_TRUE(eventually(ctx, [&] { return !restored->relay->state().error.empty(); }));
-    EXPECT_THAT(restored->relay->state().error, HasSubstr("foreign_log"));
+    EXPECT_TRUE(eventually(ctx, [&] { return restored->relay->state().error.contains("foreign_log"); }))
+        << restored->relay->state().error;
     restored->stop(ctx);
   });
 }

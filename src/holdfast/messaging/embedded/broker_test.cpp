@@ -62,8 +62,7 @@ constexpr resilience::BackoffOptions kQuick{.base = 2ms, .cap = 5ms, .jitter = r
 
 TEST_P(Broker, PassesOverWhatAGroupDoesNotWant) {
   BrokerOptions options;
-  options.heartbeat = 20ms;
-  options.lease = 200ms;
+  options.heartbeat = 20ms;  // writes down how far it is
   run(
       [](const Context& ctx, runtime::Runtime&, Node& node) {
         Seen seen;

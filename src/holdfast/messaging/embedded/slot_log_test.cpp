@@ -64,7 +64,7 @@ struct Follower {
         outbox(runtime.clock(), runtime.random(), metrics),
         log(runtime, *db, outbox, metrics, {}, "g", 4096, std::move(slot)),
         broker(std::make_unique<Broker>(runtime, *db, log, metrics, observe::Logger(),
-                                        BrokerOptions{.lease = 1s, .heartbeat = 100ms, .poll = 1h})) {}
+                                        BrokerOptions{.lease = 3s, .heartbeat = 100ms, .poll = 1h})) {}
 
   void start(const Context& ctx) {
     broker->subscribe({.group = "g", .topics = {std::string(kEveryTopic)}, .whole_bucket_in_order = true},

@@ -194,7 +194,9 @@ TEST_F(RabbitStreams, AServerThatFallsSilentIsLeftAfterTwoHeartbeats) {
   RabbitServer& server = RabbitServer::shared();
   run([&](const Context& ctx, runtime::Runtime& runtime) {
     observe::Metrics metrics;
-    RabbitLink link(runtime, metrics, options());
+    rabbitmq::Options hasty = options();
+    hasty.heartbeat = 1s;
+    RabbitLink link(runtime, metrics, hasty);
     link.streams.connect(ctx);
     const std::string log = link.streams.log_identity(ctx);
     server.freeze();
@@ -298,7 +300,7 @@ TEST_F(RabbitStreams, AStreamThatEndsBeforeWhereAGroupIsMakesANewLog) {
   run([&](const Context& ctx, runtime::Runtime& runtime) {
     observe::Metrics metrics;
     rabbitmq::Options hasty = options();
-    hasty.request_timeout = 2s;
+    hasty.request_timeout = 5s;
     RabbitLink link(runtime, metrics, hasty);
     link.streams.connect(ctx);
     const std::string log = link.streams.log_identity(ctx);

@@ -26,7 +26,7 @@ inline rabbitmq::Options rabbit_options(const RabbitServer& server, const std::s
   rabbitmq::Options options;
   options.servers = {server.url()};
   options.prefix = log;
-  options.heartbeat = std::chrono::seconds(1);
+  options.heartbeat = std::chrono::seconds(3);  // the machine of a test may be busy
   options.verify_every = std::chrono::milliseconds(500);
   options.reconnect = {.base = std::chrono::milliseconds(10), .cap = std::chrono::milliseconds(100)};
   return options;

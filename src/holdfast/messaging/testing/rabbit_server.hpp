@@ -123,7 +123,7 @@ class RabbitServer {
   }
 
  private:
-  static constexpr int kMostLooks = 3000;  ///< of 20 ms
+  static constexpr int kMostLooks = 9000;  ///< of 20 ms; a node takes seconds, of a busy machine many
 
   static void end(pid_t& pid) {
     if (pid <= 0) return;
