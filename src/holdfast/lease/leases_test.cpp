@@ -96,12 +96,12 @@ TEST_P(LeaseContract, EndsByItselfAndTheLateOneIsRefused) {
 
 TEST_P(LeaseContract, RenewedItDoesNotEnd) {
   run([](const Context& ctx, System& system, Leases& leases) {
-    const auto fence = leases.try_take(ctx, "report", "a", 1s);
+    const auto fence = leases.try_take(ctx, "report", "a", 2s);
     ASSERT_TRUE(fence);
     const Instant begun = system.clock.now();
-    while (system.clock.now() - begun < 1500ms) {
-      ASSERT_TRUE(leases.renew(ctx, "report", "a", *fence, 1s));
-      ASSERT_FALSE(leases.try_take(ctx, "report", "b", 1s));
+    while (system.clock.now() - begun < 2500ms) {
+      ASSERT_TRUE(leases.renew(ctx, "report", "a", *fence, 2s));
+      ASSERT_FALSE(leases.try_take(ctx, "report", "b", 2s));
       runtime::sleep_for(ctx, 100ms);
     }
   });
@@ -150,7 +150,7 @@ TEST_P(LeaseContract, WhoWaitsGetsItAfterwards) {
     runtime::FiberGroup group(ctx);
     for (int i = 0; i < 3; ++i) {
       group.spawn("holder", [&](const Context& own) {
-        EXPECT_TRUE(hold(own, leases, "one", system.random, {.time = 200ms, .wait = true},
+        EXPECT_TRUE(hold(own, leases, "one", system.random, {.time = 2s, .wait = true},
                          [&](const Context& inner, Fence) {
                            order += '(';
                            runtime::sleep_for(inner, 5ms);
@@ -170,6 +170,7 @@ TEST_P(LeaseContract, WhoWaitsGetsItAfterwards) {
 TEST_P(LeaseContract, AHolderThatPausesTooLongIsToldAndItsEffectIsRefused) {
   run([this](const Context& ctx, System& system, Leases& leases) {
     std::atomic<bool> first_holds{false};
+    std::atomic<bool> taken_over{false};
     std::atomic<bool> first_ended{false};
     runtime::Signal changed;
     Error told(ErrorCode::internal, "nothing");
@@ -179,7 +180,8 @@ TEST_P(LeaseContract, AHolderThatPausesTooLongIsToldAndItsEffectIsRefused) {
         hold(ctx, leases, "report", system.random, {.time = 300ms}, [&](const Context& own, Fence fence) {
           first_holds = true;
           changed.notify();
-          ::poll(nullptr, 0, 1500);  // the whole loop stands still, as in a paused machine
+          // The whole loop stands still, as in a paused machine.
+          for (int tries = 0; tries < 2000 && !taken_over; ++tries) ::poll(nullptr, 0, 10);
           try {
             database->transact(own.detached(), "late effect",
                                [&](sql::Transaction& tx) { admit(tx, "report", fence); });
@@ -199,6 +201,7 @@ TEST_P(LeaseContract, AHolderThatPausesTooLongIsToldAndItsEffectIsRefused) {
                      [&](const Context& own, Fence fence) {
                        database->transact(own, "effect",
                                           [&](sql::Transaction& tx) { admit(tx, "report", fence); });
+                       taken_over = true;
                      }));
     for (std::uint64_t seen = changed.version(); !first_ended; seen = changed.version())
       changed.wait_past(ctx, seen, "the first");
@@ -230,7 +233,7 @@ TEST_P(LeaseContract, WhereItCantBeRenewedTheBodyIsCancelledBeforeItEnds) {
     const Instant begun = system.clock.now();
     bool cancelled = false;
     try {
-      hold(ctx, away, "report", system.random, {.time = 400ms}, [&](const Context& own, Fence) {
+      hold(ctx, away, "report", system.random, {.time = 1500ms}, [&](const Context& own, Fence) {
         try {
           runtime::sleep_for(own, 30s);
         } catch (const Error& error) {
@@ -298,14 +301,14 @@ TEST(RedisLease, AHolderWhoseRedisHangsIsToldInTime) {
   System system;
   system.run([&](const Context& ctx) {
     redis::ClientOptions options = System::options(server.address());
-    options.connection.answer_timeout = 100ms;
-    options.connection.connect_timeout = 100ms;
+    options.connection.answer_timeout = 500ms;
+    options.connection.connect_timeout = 500ms;
     const auto client = system.client(options);
     RedisLeases leases(*client);
     const Instant begun = system.clock.now();
     bool cancelled = false;
     try {
-      hold(ctx, leases, "one", system.random, {.time = 500ms}, [&](const Context& own, Fence) {
+      hold(ctx, leases, "one", system.random, {.time = 2s}, [&](const Context& own, Fence) {
         server.stop();
         try {
           runtime::sleep_for(own, 30s);
