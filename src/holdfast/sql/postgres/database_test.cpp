@@ -152,7 +152,7 @@ TEST_F(PostgresTest, ADeadlineStopsAStatementOnTheServerAndKeepsTheConnection) {
     const Context again = ctx.with_timeout(200ms);
     const auto sleep = [](Transaction& tx) { tx.query<std::string>("select pg_sleep(20)::text"); };
     EXPECT_EQ(error_of([&] { db.transact(again, "sleep", sleep); }).code(), ErrorCode::deadline_exceeded);
-    EXPECT_LT(ctx.now() - began, 3s);
+    EXPECT_LT(ctx.now() - began, 10s) << "of forty that they would have slept";
     EXPECT_EQ(db.query_value(ctx,
                              "select count(*) from pg_stat_activity where query like 'select pg_sleep%' "
                              "and state = 'active' and pid <> pg_backend_pid()"),
@@ -199,15 +199,24 @@ TEST_F(PostgresTest, AnExhaustedPoolRefusesInsideTheDeadline) {
       PostgresServer::shared(), [](Options& options) { options.readers_per_loop = 1; },
       [](const Context& ctx, Database& db) {
         runtime::FiberGroup group(ctx);
-        group.spawn("slow",
-                    [&](const Context& fiber) { db.query<std::string>(fiber, "select pg_sleep(1)::text"); });
-        runtime::sleep_for(ctx, 200ms);
-        const Context bounded = ctx.with_timeout(400ms);
+        runtime::Latch in_use;
+        runtime::Latch over;
+        group.spawn("slow", [&](const Context& fiber) {
+          db.read(fiber, [&](Snapshot& snapshot) {
+            snapshot.query_value("select 1");
+            in_use.open();
+            const runtime::NoWaitScope lifted(nullptr);
+            over.wait(fiber, "the test");
+          });
+        });
+        in_use.wait(ctx.with_timeout(20s), "the only connection");
+        const Context bounded = ctx.with_timeout(2s);
         const Error error = error_of([&] { db.query_value(bounded, "select 1"); });
         EXPECT_EQ(error.code(), ErrorCode::unavailable);
         EXPECT_EQ(error.reason(), "database_pool_exhausted");
         EXPECT_TRUE(error.retry_after());
         EXPECT_GT(bounded.remaining(), Duration::zero());
+        over.open();
         group.wait();
         EXPECT_EQ(db.query_value(ctx, "select 1"), 1);
       });
@@ -294,7 +303,7 @@ TEST_F(PostgresTest, AConnectionThatReplacesALostOneIsToldOfItsAnswers) {
 TEST_F(PostgresTest, ASilentServerIsGivenUpWithinTheDeadline) {
   PostgresServer server;
   run(
-      server, [](Options& options) { options.connect_timeout = 500ms; },
+      server, [](Options& options) { options.connect_timeout = 3s; },
       [&](const Context& ctx, Database& db) {
         hit(ctx, db);
         hits(ctx, db);
@@ -302,7 +311,7 @@ TEST_F(PostgresTest, ASilentServerIsGivenUpWithinTheDeadline) {
         const Instant began = ctx.now();
         EXPECT_NE(error_of([&] { hits(ctx.with_timeout(300ms), db); }).code(), ErrorCode::internal);
         EXPECT_NE(error_of([&] { hit(ctx.with_timeout(300ms), db); }).code(), ErrorCode::internal);
-        EXPECT_LT(ctx.now() - began, 2s);
+        EXPECT_LT(ctx.now() - began, 10s) << "a statement may take 30 s";
         server.thaw();
         expect_recovery(ctx, db);
       });
@@ -316,7 +325,7 @@ TEST_F(PostgresTest, AnotherProcessesCommitIsHeardAndOnesOwnIsNot) {
         const auto other = open(*runtime_, options);  // as another process would
         runtime::Signal signal;
         const ExternalWatch watch = db.watch_external_changes(signal);
-        const Context soon = ctx.with_timeout(5s);
+        const Context soon = ctx.with_timeout(15s);  // before it would look by itself
         ASSERT_EQ(signal.wait_past(soon, 0, "the listener"), runtime::Woken::by_event);
         const std::uint64_t seen = signal.version();
         hit(ctx, db);

@@ -32,6 +32,7 @@ struct Pair {
 
 class OnReplicas : public ::testing::Test {
  protected:
+  static constexpr Duration kMaxLag = 1500ms;  // the machine of a test may be busy
   struct Parts {
     Database& primary;
     Replicas& replicas;
@@ -51,7 +52,7 @@ class OnReplicas : public ::testing::Test {
       Options standby = pair_->standby.options(database_);
       standby.reconnect_max = 50ms;
       Replicas replicas(runtime, *primary, {{.name = "a", .options = standby}}, metrics, {},
-                        {.max_lag = 300ms});
+                        {.max_lag = kMaxLag});
       test(ctx, {*primary, replicas});
     });
   }
@@ -66,6 +67,16 @@ class OnReplicas : public ::testing::Test {
     for (const Instant until = ctx.now() + 20s; ctx.now() < until; runtime::sleep_for(ctx, 20ms)) {
       replicas.look(ctx);
       if (replicas.view().front().state == wanted) return true;
+    }
+    return false;
+  }
+  /// Looks until the replica has all that is written by now.
+  static bool catches_up(const Context& ctx, Replicas& replicas) {
+    const Position written = replicas.position(ctx);
+    for (const Instant until = ctx.now() + 20s; ctx.now() < until; runtime::sleep_for(ctx, 20ms)) {
+      replicas.look(ctx);
+      const ReplicaView view = replicas.view().front();
+      if (view.state == ReplicaState::used && parse_position(view.replayed) >= written) return true;
     }
     return false;
   }
@@ -103,7 +114,7 @@ TEST_F(OnReplicas, OneThatIsTooLateIsLeftOutAndComesBackByItself) {
     const Position written = parts.replicas.position(ctx);
     EXPECT_EQ(&parts.replicas.reads(written), &parts.primary) << "it has not replayed that";
     ASSERT_TRUE(becomes(ctx, parts.replicas, ReplicaState::late));
-    EXPECT_GT(parts.replicas.view().front().lag_seconds, 0.3);
+    EXPECT_GT(parts.replicas.view().front().lag_seconds, 1.5);
     EXPECT_EQ(&parts.replicas.reads(), &parts.primary);
     EXPECT_EQ(count(ctx, parts.replicas.reads()), 1);
     pair_->standby.run_sql("postgres", "select pg_wal_replay_resume()");
@@ -116,7 +127,7 @@ TEST_F(OnReplicas, OneThatIsTooLateIsLeftOutAndComesBackByItself) {
 TEST_F(OnReplicas, AQuietPrimarysReplicaIsNotLate) {
   run([&](const Context& ctx, const Parts& parts) {
     ASSERT_TRUE(becomes(ctx, parts.replicas, ReplicaState::used));
-    for (const Instant until = ctx.now() + 1s; ctx.now() < until; runtime::sleep_for(ctx, 50ms)) {
+    for (const Instant until = ctx.now() + 2 * kMaxLag; ctx.now() < until; runtime::sleep_for(ctx, 50ms)) {
       parts.replicas.look(ctx);
       EXPECT_EQ(parts.replicas.view().front().state, ReplicaState::used);
     }
@@ -141,7 +152,7 @@ TEST_F(OnReplicas, OneThatIsKilledIsNotMissed) {
 TEST_F(OnReplicas, WhoHadCaughtUpAnswersWhileThePrimaryIsAway) {
   run([&](const Context& ctx, const Parts& parts) {
     insert(ctx, parts.primary);
-    ASSERT_TRUE(becomes(ctx, parts.replicas, ReplicaState::used));
+    ASSERT_TRUE(catches_up(ctx, parts.replicas));
     pair_->primary.kill_hard();
     parts.replicas.look(ctx);
     EXPECT_EQ(count(ctx, parts.replicas.reads()), 1);
