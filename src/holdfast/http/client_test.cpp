@@ -40,7 +40,7 @@ class ClientTest : public ::testing::Test {
     runtime::Runtime runtime({.loops = 2}, clock, random);
     runtime.run([&](const Context& ctx) {
       Client client(runtime, options);
-      body(ctx.with_timeout(8s), client);
+      body(ctx.with_timeout(30s), client);
     });
   }
   std::string url(std::string_view path) const {

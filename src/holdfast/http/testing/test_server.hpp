@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <future>
 #include <string>
@@ -88,6 +89,7 @@ class RawClient {
   void send(std::string_view bytes) {
     while (!bytes.empty()) {
       const ssize_t count = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (count < 0 && errno == EINTR) continue;
       if (count <= 0) return;
       bytes.remove_prefix(static_cast<std::size_t>(count));
     }
@@ -134,7 +136,10 @@ class RawClient {
  private:
   bool receive_some() {
     char buffer[16 * 1024];
-    const ssize_t count = ::recv(fd_, buffer, sizeof buffer, 0);
+    ssize_t count = 0;
+    do {
+      count = ::recv(fd_, buffer, sizeof buffer, 0);
+    } while (count < 0 && errno == EINTR);  // this process was stopped for a while
     if (count > 0) received_.append(buffer, static_cast<std::size_t>(count));
     ended = count == 0;
     return count > 0;
