@@ -310,7 +310,7 @@ TEST_F(IdempotencyTest, ADuplicateInFlightWaitsForTheFirstAndIsRefusedWhenItsTim
     });
     entered.wait(ctx, "waiting for the first");
     Sent second(route_);
-    EXPECT_EQ(refusal(paying(), ctx.with_timeout(30ms), second.request), "idempotency_key_in_use");
+    EXPECT_EQ(refusal(paying(), ctx.with_timeout(300ms), second.request), "idempotency_key_in_use");
     EXPECT_EQ(count("conflicts"), 1U);
     clients.spawn("third", [&](const Context& inner) {
       Sent sent(route_);
