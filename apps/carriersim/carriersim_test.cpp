@@ -41,7 +41,7 @@ class Running {
   }
 
   http::ClientResponse send(http::Method method, const std::string& target, std::string body,
-                            std::vector<http::ResponseHeader> headers, Duration timeout = 5s) {
+                            std::vector<http::ResponseHeader> headers, Duration timeout = 20s) {
     return client.send(ctx, {.method = method,
                              .url = carrier->url() + target,
                              .headers = std::move(headers),
@@ -194,14 +194,14 @@ TEST(Carriersim, MisbehavesAsToldAndDoesWhatItSays) {
 /// A caller that gives up does not keep it from being booked.
 TEST(Carriersim, BooksLateWhatNobodyWaitsForAnyMore) {
   with_carrier([](Running& c) {
-    c.behave(R"({"rules":[{"action":"delay","ms":150,"operation":"book"}]})");
+    c.behave(R"({"rules":[{"action":"delay","ms":1500,"operation":"book"}]})");
     EXPECT_THROW(
         c.send(http::Method::post, "/cgi-bin/sendung",
                "FORM=SNDNEU\nKUNNR=0000004711\nXREF=late\nNAME1=A\nNAME2=\nADRESSE=a|b|c|d\nLAND1=GB\n"
                "NETWR=1.00\nWAERK=GBP\nX_FLAG_2=\nANZPOS=0\n",
-               {{"Content-Type", "text/plain"}}, 20ms),
+               {{"Content-Type", "text/plain"}}, 500ms),
         Error);
-    for (int i = 0; i < 200 && line_of(c.ask("late"), "ANZSND") == "0"; ++i) runtime::sleep_for(c.ctx, 10ms);
+    for (int i = 0; i < 1000 && line_of(c.ask("late"), "ANZSND") == "0"; ++i) runtime::sleep_for(c.ctx, 10ms);
     EXPECT_EQ(line_of(c.ask("late"), "ANZSND"), "1");
   });
 }

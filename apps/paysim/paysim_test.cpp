@@ -137,7 +137,7 @@ TEST(Paysim, AnswersAKeyTheSecondTimeAsTheFirst) {
 
 TEST(Paysim, RefusesAKeyWhileItsFirstRequestIsUnderWay) {
   with_paysim([](RunningPaysim& p) {
-    p.behave(R"({"rules":[{"action":"delay","ms":200,"times":1}]})");
+    p.behave(R"({"rules":[{"action":"delay","ms":2000,"times":1}]})");
     Reply slow;
     runtime::FiberGroup group(p.ctx);
     group.spawn("first", [&](const Context&) { slow = p.authorize("k1", "pm_card_visa"); });

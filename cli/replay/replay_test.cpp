@@ -13,6 +13,7 @@
 #include "cli/replay/state_file.hpp"
 #include "holdfast/base/error.hpp"
 #include "holdfast/runtime/runtime.hpp"
+#include "holdfast/sql/testing/temporary_folder.hpp"
 
 namespace holdfast::cli {
 namespace {
@@ -256,9 +257,8 @@ TEST_F(SendingPlans, ARateIsKept) {
 
 class States : public testing::Test {
  protected:
-  States() { std::filesystem::remove(path_); }
-  ~States() override { std::filesystem::remove(path_); }
-  const std::string path_ = std::filesystem::temp_directory_path() / "holdfast_state_test.jsonl";
+  const sql::TemporaryFolder folder_;
+  const std::string path_ = folder_.path() / "state.jsonl";
 };
 
 TEST_F(States, SurviveAndForgetOnlyATornLine) {
