@@ -265,7 +265,7 @@ TEST(DrillCommand, LeavesNothingBehindWhenItIsInterrupted) {
   }
   ASSERT_EQ(drill_folders(folder.path()), 1U) << command.err();
   command.interrupt();
-  EXPECT_EQ(command.wait(10s).code, 130) << command.err();
+  EXPECT_EQ(command.wait(30s).code, 130) << command.err();
   EXPECT_EQ(drill_folders(folder.path()), 0U);
   const std::string port = command.err().substr(command.err().find("port ") + 5);
   HttpConnection http(static_cast<std::uint16_t>(std::stoul(port)), 1s);

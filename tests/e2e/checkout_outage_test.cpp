@@ -50,7 +50,7 @@ TEST(CheckoutOutage, AServerKilledInTheMiddleGoesOnAfterItsRestart) {
   CheckoutShop shop;
   for (const char* operation : {"authorize", "capture"}) {
     shop.paysim().behave(R"({"rules":[{"action":"delay","operation":")" + std::string(operation) +
-                         R"(","ms":800}]})");
+                         R"(","ms":3000}]})");
     const std::string order = shop.place();
     ASSERT_TRUE(CheckoutShop::eventually(
         [&] { return shop.saga(order, "step") == operation && shop.saga(order, "status") == "running"; }));

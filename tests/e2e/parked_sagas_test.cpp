@@ -40,7 +40,10 @@ TEST_F(ParkedSagas, AreShownAndGoOnWhenRetried) {
   EXPECT_EQ(shop_.payment(order, "state"), "captured");
   EXPECT_TRUE(CheckoutShop::eventually(
       [&] { return shop_.get("/health/ready").body.find("parked") != std::string::npos; }));
-  EXPECT_THAT(shop_.server().process().err(), AllOf(HasSubstr("a saga is parked"), HasSubstr(id)));
+  EXPECT_TRUE(CheckoutShop::eventually([&] {
+    const std::string log = shop_.server().process().err();
+    return log.find("a saga is parked") != std::string::npos && log.find(id) != std::string::npos;
+  })) << shop_.server().process().err();
 
   const Finished listed = sagas({"list", "--status", "parked"});
   EXPECT_EQ(listed.status.code, 0);
