@@ -47,9 +47,8 @@ struct Settings {
         field<&Settings::settle_time>()
             .range(0, 3'600'000)
             .doc("How long a booking that may be under way has to show up in the carrier's book before it is "
-                 "booked again, or believed not to be. Not less than checkout.provider_timeout: a process "
-                 "that "
-                 "stands still may send until then."));
+                 "booked again, or believed not to be. Not less than checkout.provider_timeout, for which "
+                 "a process that stands still may send."));
   }
 };
 HOLDFAST_DESCRIBE(Settings, (carrier, settle_time, legacy))
