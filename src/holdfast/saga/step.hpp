@@ -75,8 +75,8 @@ class Step {
 
   /// From 1. A crash does not count it up, so what must be known is asked of the other side by key().
   int attempt() const noexcept { return call_.attempt; }
-  /// Whether a process died while it was at this step, which nothing was recorded of since: what it sent may
-  /// still be under way.
+  /// Whether a process died while it was at this step, or could not record what it did there: what it sent
+  /// may still be under way. Nothing was recorded of the step since.
   bool interrupted() const noexcept { return call_.interrupted; }
   /// Whether it is certain that nobody has begun this act before: the worker that runs it has itself brought
   /// the saga to this step just now, and holds its lease. False wherever that is not known, also at most

@@ -113,7 +113,8 @@ void read_provider(const Context& ctx, sql::Database& database, PaymentProvider&
   std::optional<std::string> cursor = "";
   for (int page = 0; cursor && page < kMaxBookPages; ++page) {
     PaymentProvider::BookPage read = provider.book(ctx, since, *cursor);
-    auto found = database.read(ctx, [&](sql::Snapshot& db) { return compare(db, read.payments); });
+    const WallTime now = ctx.clock().wall_now();
+    auto found = database.read(ctx, [&](sql::Snapshot& db) { return compare(db, read.payments, now); });
     *view.provider_payments += static_cast<std::int64_t>(read.payments.size());
     view.discrepancies->insert(view.discrepancies->end(), found.begin(), found.end());
     cursor = std::move(read.next);

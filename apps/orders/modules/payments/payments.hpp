@@ -263,14 +263,17 @@ std::vector<StateCount> count_by_state(sql::Queries& db);
 struct Discrepancy {
   std::string provider_ref;
   std::string payment_id;  ///< empty where we have none
-  std::string problem;     ///< not_here, not_there, captured_differs, refunded_differs, held_without_order
+  std::string problem;     ///< not_here, captured_differs, refunded_differs, held_without_order,
+                           ///< held_and_forgotten
   std::int64_t here_minor = 0;
   std::int64_t there_minor = 0;
 };
 HOLDFAST_DESCRIBE(Discrepancy, (provider_ref, payment_id, problem, here_minor, there_minor))
 
-/// Compares a piece of the provider's book with ours; payments in flight (unknown, processing) are left out.
-std::vector<Discrepancy> compare(sql::Queries& db, std::span<const ProviderPayment> book);
+/// Compares a piece of the provider's book with ours. Payments in flight (requested, unknown) are left out,
+/// but not those of which nothing was heard for longer than kInFlightAtMost.
+std::vector<Discrepancy> compare(sql::Queries& db, std::span<const ProviderPayment> book, WallTime now);
+inline constexpr std::chrono::hours kInFlightAtMost{2};
 
 /// This module's steps of the schema; their numbers are given out in orders/migrations.cpp.
 std::vector<sql::Migration> migrations();

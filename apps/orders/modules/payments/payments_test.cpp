@@ -355,7 +355,9 @@ TEST(Undo, IsRightInEveryState) {
           EXPECT_NE(each.status, ProviderStatus::authorized) << what;
           EXPECT_EQ(each.captured, each.refunded) << what;
         }
-        EXPECT_THAT(shop.read([&](sql::Snapshot& db) { return compare(db, book); }), IsEmpty()) << what;
+        EXPECT_THAT(shop.read([&](sql::Snapshot& db) { return compare(db, book, shop.clock.wall_now()); }),
+                    IsEmpty())
+            << what;
         const std::size_t effects = shop.provider.effects();
         shop.undo(order);
         EXPECT_EQ(shop.provider.effects(), effects) << what;
@@ -554,7 +556,8 @@ TEST(ProvidersBook, IsComparedWithOurs) {
     auto book = shop.provider.book(shop.ctx, {}, "").payments;
     const auto problems = [&] {
       std::vector<std::string> found;
-      for (const auto& each : shop.read([&](sql::Snapshot& db) { return compare(db, book); }))
+      for (const auto& each :
+           shop.read([&](sql::Snapshot& db) { return compare(db, book, shop.clock.wall_now()); }))
         found.push_back(each.problem);
       return found;
     };
@@ -568,6 +571,22 @@ TEST(ProvidersBook, IsComparedWithOurs) {
     book.push_back(stranger);
     EXPECT_THAT(problems(), ElementsAre("held_without_order", "refunded_differs", "not_here"));
     static_cast<void>(order);
+  });
+}
+
+TEST(ProvidersBook, ShowsWhatIsHeldAndForgotten) {
+  with_shop([](Shop& shop) {
+    const OrderId order = shop.open(748);
+    const ProviderPayment held = shop.provider.authorize(shop.ctx, shop.authorization(order));
+    const auto problems = [&] {
+      return shop.read([&](sql::Snapshot& db) { return compare(db, {&held, 1}, shop.clock.wall_now()); });
+    };
+    EXPECT_THAT(problems(), IsEmpty()) << "it is in flight";
+    shop.clock.advance(kInFlightAtMost);
+    const auto found = problems();
+    ASSERT_EQ(found.size(), 1U);
+    EXPECT_EQ(found[0].problem, "held_and_forgotten");
+    EXPECT_EQ(found[0].there_minor, 748);
   });
 }
 

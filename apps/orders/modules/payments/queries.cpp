@@ -11,6 +11,8 @@ std::optional<Payment> as_payment(std::optional<PaymentRow> row) {
   return to_payment(std::move(*row));
 }
 
+bool in_flight(PaymentState state) { return is_unknown(state) || state == PaymentState::requested; }
+
 /// What of one entry of the provider's book does not fit ours.
 void compare_one(const Payment& ours, const ProviderPayment& theirs, std::vector<Discrepancy>& found) {
   const auto differs = [&](const char* problem, const Money& here, const Money& there) {
@@ -22,6 +24,8 @@ void compare_one(const Payment& ours, const ProviderPayment& theirs, std::vector
   const bool held = theirs.status == ProviderStatus::authorized;
   if (held && is_final(ours.state))
     found.push_back({theirs.ref, ours.id.text(), "held_without_order", 0, theirs.amount.minor});
+  if (held && in_flight(ours.state))
+    found.push_back({theirs.ref, ours.id.text(), "held_and_forgotten", 0, theirs.amount.minor});
 }
 
 }  // namespace
@@ -89,7 +93,7 @@ std::vector<StateCount> count_by_state(sql::Queries& db) {
   return db.query<StateCount>("select state, count(*) as count from payments group by state order by state");
 }
 
-std::vector<Discrepancy> compare(sql::Queries& db, std::span<const ProviderPayment> book) {
+std::vector<Discrepancy> compare(sql::Queries& db, std::span<const ProviderPayment> book, WallTime now) {
   std::vector<Discrepancy> found;
   for (const ProviderPayment& theirs : book) {
     auto ours = find_by_ref(db, theirs.ref);
@@ -99,8 +103,8 @@ std::vector<Discrepancy> compare(sql::Queries& db, std::span<const ProviderPayme
       if (money) found.push_back({theirs.ref, "", "not_here", 0, theirs.amount.minor});
       continue;
     }
-    const bool in_flight = is_unknown(ours->state) || ours->state == PaymentState::requested;
-    if (!in_flight) compare_one(*ours, theirs, found);
+    const bool recent = now - ours->updated_at < kInFlightAtMost;
+    if (!in_flight(ours->state) || !recent) compare_one(*ours, theirs, found);
   }
   return found;
 }
