@@ -188,5 +188,40 @@ TEST_F(SagaTakeover, AnActWhoseEndCouldNotBeRecordedIsKnownToWhoeverComesNext) {
   }
 }
 
+TEST_F(SagaTakeover, AnInterruptionIsCountedOnceHoweverOftenItIsLookedAt) {
+  run([&](const Context& ctx, sql::Database& db, runtime::Runtime& runtime) {
+    observe::Metrics metrics;
+    observe::Metrics later_metrics;
+    runtime::Latch acting;
+    Definition<Trip> made("trip", 1);
+    made.step(
+        "act", {},
+        [&](const Context& inner, Step<Trip>& step) {
+          acting.open();
+          if (!step.interrupted()) runtime::sleep_for(inner, 1min);
+        },
+        nothing_to_undo("a test"));
+    Sagas first(runtime, db, metrics, observe::Logger());
+    const auto handle = first.add(made);
+    first.run(ctx);
+    const SagaId id = start(ctx, db, first, handle);
+    acting.wait(ctx, "test");
+    first.crash();
+    SagaOptions options;
+    int looks = 0;
+    options.at_site = [&](std::string_view site) {  // it stands still just before the act, again and again
+      if (site == "saga.trip.act.before_act" && ++looks <= 2 * options.max_interruptions)
+        clock_.advance(options.lease + 1s);
+    };
+    Sagas later(runtime, db, later_metrics, observe::Logger(), options);
+    later.add(made);
+    later.run(ctx);
+    ASSERT_TRUE(eventually(ctx, [&] { return status_of(ctx, db, id) != Status::running; }));
+    EXPECT_EQ(status_of(ctx, db, id), Status::completed) << timeline(ctx, db, id);
+    EXPECT_GT(looks, options.max_interruptions);
+    later.stop(ctx.with_timeout(5s));
+  });
+}
+
 }  // namespace
 }  // namespace holdfast::saga

@@ -176,13 +176,21 @@ struct Node {
       tx.execute("update saga_workers set expires_at = 1 where worker = $1", sagas.worker());
     });
   }
-  /// Whether anything of sagas can be written but that they are cancelled.
-  void keep_books_away(bool away) const {
-    db->transact(ctx, [&](sql::Transaction& tx) {
-      for (const std::string table : {"saga_leases", "saga_workers"})
-        tx.execute_script("alter table " + (away ? table : table + "_away") + " rename to " +
-                          (away ? table + "_away" : table));
-    });
+  /// Nothing of sagas can be written as long as it is on, but that they are cancelled.
+  void keep_books_away(bool on) const {
+    for (const std::string table : {"saga_leases", "saga_workers"}) {
+      const std::string from = on ? table : table + "_away";
+      const std::string to = on ? table + "_away" : table;
+      // PostgreSQL refuses while somebody is at the table.
+      ASSERT_TRUE(eventually(ctx, [&] {
+        const Error error = testing::error_of([&] {
+          db->transact(ctx, [&](sql::Transaction& tx) {
+            tx.execute_script("alter table " + from + " rename to " + to);
+          });
+        });
+        return error.reason() == "nothing_thrown";
+      }));
+    }
   }
   bool has_all_leases() const {
     return count("select count(*) from saga_leases where owner = '" + sagas.worker() + "'") == 64;

@@ -25,7 +25,8 @@ struct Instance {
   WallTime started_at{};
   WallTime updated_at{};
   std::int64_t history_bytes = 0;
-  bool suspect = false;  ///< a process may have died while it was at this step
+  bool suspect = false;    ///< a process may have died while it was at this step
+  bool announced = false;  ///< and that is counted in at.starts already
 
   void* state_for_use() {
     if (!state) state = plan->parse(state_json);

@@ -82,7 +82,7 @@ bool Runner::advance() {
     // Those that are here by accident, since they ran beside the one that kills, get through alone.
     if (saga_.at.starts >= 2)
       alone.emplace(desk_.alone, ctx_, "running alone a saga that may end the process");
-    if (!announce()) return false;
+    if (!saga_.announced && !announce()) return false;
     if (saga_.at.status == Status::parked) return true;
   }
   try {

@@ -154,7 +154,9 @@ void Worker::offer(const std::shared_ptr<Instance>& saga, std::size_t shard) {
 
 void Worker::give(const std::shared_ptr<Instance>& saga, const Roster::Place& place, std::size_t shard) {
   saga->fence = place.fence;
-  saga->suspect = saga->at.starts > 0 || saga->updated_at <= place.crashed_at;
+  const bool died = saga->updated_at <= place.crashed_at;
+  saga->suspect = saga->at.starts > 0 || died;
+  saga->announced = saga->at.starts > 0 && !died;
   shards_[shard]->push({.saga = saga, .cancellation = place.cancellation});
 }
 
