@@ -52,7 +52,10 @@ struct Transfer {
   bool address_refused = false;
   bool repeatable = false;
   bool sent = false;
+  bool too_late = false;
   bool done = false;
+  const Clock* clock = nullptr;
+  Instant until = kNever;  // nothing is sent from then on
   CURLcode result = CURLE_OK;
   char message[CURL_ERROR_SIZE] = "";
   runtime::Waker waiting;
@@ -104,6 +107,9 @@ curl_socket_t on_open_public_only(void* user, curlsocktype, curl_sockaddr* addre
 int on_send(void* user, char*, char*, int, int) {
   Transfer& transfer = *static_cast<Transfer*>(user);
   if (transfer.sent && !transfer.repeatable) return CURL_PREREQFUNC_ABORT;
+  // A process that stood still finds its connection ready before it is told that its time is over.
+  transfer.too_late = transfer.clock->now() >= transfer.until;
+  if (transfer.too_late) return CURL_PREREQFUNC_ABORT;
   transfer.sent = true;
   return CURL_PREREQFUNC_OK;
 }
@@ -175,7 +181,7 @@ Error failure_of(const Transfer& transfer, const ClientRequest& request) {
         .reason("address_refused")
         .cause(std::string(host_of(request.url)));
   }
-  switch (transfer.result) {
+  switch (transfer.too_late ? CURLE_OPERATION_TIMEDOUT : transfer.result) {
     case CURLE_OPERATION_TIMEDOUT:
       return Error(ErrorCode::deadline_exceeded, "A service this depends on did not answer in time.")
           .reason("upstream_timeout")
@@ -332,6 +338,8 @@ ClientResponse Client::send(const Context& ctx, const ClientRequest& request) {
       std::min(ctx.remaining(), request.timeout.value_or(state_->options.default_timeout));
   LoopClient& here = state_->here();
   Transfer transfer;
+  transfer.clock = &ctx.clock();
+  transfer.until = ctx.now() + timeout;
   transfer.max_response_bytes = request.max_response_bytes.value_or(state_->options.max_response_bytes);
   HeaderList headers;
   for (const ResponseHeader& header : request.headers) headers.add(header.name, header.value);

@@ -161,6 +161,40 @@ TEST_F(ClientTest, SaysWhatFailed) {
   });
 }
 
+/// Of a process that stands still for two seconds before each look at it.
+class LeapingClock final : public Clock {
+ public:
+  Instant now() const noexcept override { return Instant(2s * ++looks_); }
+  WallTime wall_now() const noexcept override { return WallTime(); }
+
+ private:
+  mutable std::atomic<std::int64_t> looks_ = 0;
+};
+
+TEST(ClientSending, NothingIsSentOnceItsTimeIsOver) {
+  std::atomic<int> received = 0;
+  Router router;
+  router.post("/book", [&](const Context&, Request&) {
+    ++received;
+    return Response(204);
+  });
+  testing::TestServer server{std::move(router)};
+  LeapingClock clock;
+  SystemRandom random;
+  runtime::Runtime runtime({.loops = 1}, clock, random);
+  runtime.run([&](const Context& ctx) {
+    Client client(runtime, {});
+    const std::string url = "http://127.0.0.1:" + std::to_string(server.port()) + "/book";
+    try {
+      client.send(ctx, {.method = Method::post, .url = url, .timeout = 1s});
+      ADD_FAILURE() << "it was answered";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::deadline_exceeded) << error.what();
+    }
+  });
+  EXPECT_EQ(received, 0);
+}
+
 TEST(ClientSending, APostIsNotSentAgainWhereItsConnectionEndsWithoutAnAnswer) {
   std::atomic<int> arrived{0};
   Router router;
