@@ -115,7 +115,8 @@ TEST_F(ClientTest, ManyAtOnceShareFewConnections) {
         runtime::FiberGroup group(ctx);
         for (int i = 0; i < 24; ++i) {
           group.spawn("ask", [&](const Context& inner) {
-            good += client.send(inner, {.url = url("/large")}).body.size() == 3'000'000 ? 1 : 0;
+            good +=
+                client.send(inner, {.url = url("/large"), .timeout = 30s}).body.size() == 3'000'000 ? 1 : 0;
           });
         }
         group.wait();
