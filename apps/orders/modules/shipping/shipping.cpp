@@ -165,13 +165,14 @@ Outcome Shipping::maybe_under_way(const Shipment& shipment) {
   return {.order_id = shipment.order_id,
           .operation = Operation::book,
           .error = carrier_error(CarrierFault::outcome_unknown,
-                                 shipment.reference + " may be under way, from before a restart")};
+                                 shipment.reference + " may be under way, from before a restart"),
+          .version = shipment.version};
 }
 
 /// Runs a call that changes something there; what can't be known becomes an outcome.
 template <class Call>
 Outcome Shipping::call(const Shipment& shipment, Operation operation, Call&& call) {
-  Outcome outcome{.order_id = shipment.order_id, .operation = operation};
+  Outcome outcome{.order_id = shipment.order_id, .operation = operation, .version = shipment.version};
   try {
     outcome.booking = call();
     meters_->count(operation, "done");
@@ -275,6 +276,8 @@ void Shipping::measure(const Context& ctx) {
 std::optional<Shipment> Shipping::record(const Context& ctx, sql::Transaction& tx, const Outcome& outcome) {
   auto shipment = find(tx, outcome.order_id);
   if (!shipment || outcome.nothing_to_do || is_final(shipment->state)) return shipment;
+  // Who does not know what came of it says nothing against what was heard meanwhile.
+  if (outcome.error && outcome.version != shipment->version) return shipment;
   Shipment after = after_outcome(*shipment, outcome, ctx.clock().wall_now());
   if (to_json(after) != to_json(*shipment)) {
     ++after.version;

@@ -95,6 +95,7 @@ struct Outcome {
   std::optional<std::string> refused;  ///< why the carrier does not take it, for people
   std::optional<Error> error;          ///< why it is not known
   bool nothing_to_do = false;          ///< collected, or over already: nothing was asked, nothing is recorded
+  std::int64_t version = 0;            ///< of the shipment when it was asked for
 
   /// Whether the carrier told what came of it.
   bool known() const noexcept { return !error; }

@@ -291,6 +291,20 @@ TEST(Shipping, ALateRecordChangesNothingThatIsOver) {
   });
 }
 
+/// A worker that stood still hears of nothing; another has booked meanwhile.
+TEST(Shipping, WhoDoesNotKnowForgetsNothingThatAnotherHasHeard) {
+  with_shop([](Shop& shop) {
+    shop.open();
+    shop.carrier.misbehave(Mishap::lose_answer);
+    const Outcome late = shop.shipping.book(shop.ctx, shop.order);
+    ASSERT_FALSE(late.known());
+    EXPECT_EQ(shop.run(shop.shipping.book(shop.ctx, shop.order)).state, ShipmentState::booked);
+    EXPECT_EQ(error_of([&] { shop.run(late); }).reason(), "carrier_outcome_unknown");
+    EXPECT_EQ(shop.now().state, ShipmentState::booked);
+    EXPECT_FALSE(shop.now().unknown_since.has_value());
+  });
+}
+
 TEST(Shipping, ListsWhatIsUnknown) {
   with_shop([](Shop& shop) {
     shop.open();
