@@ -52,17 +52,22 @@ void ServerProcess::launch() {
   process_ = std::make_unique<Process>(std::move(process));
 }
 
-void ServerProcess::wait_until_ready() {
+void ServerProcess::wait_for(const std::filesystem::path& ready, Process& process, const char* what) const {
   using namespace std::chrono_literals;
   const auto until = std::chrono::steady_clock::now() + options_.ready_within;
-  while (!std::filesystem::exists(folder() / "ready")) {  // renamed into place: whole once it is there
-    if (!process_->running())
-      throw std::runtime_error("the server ended: " + process_->out() + process_->err());
-    if (std::chrono::steady_clock::now() > until) {
-      throw std::runtime_error("the server is not ready in time: " + process_->out() + process_->err());
+  while (!std::filesystem::exists(ready)) {
+    const bool running = process.running();
+    if (running && std::chrono::steady_clock::now() <= until) {
+      std::this_thread::sleep_for(5ms);
+      continue;
     }
-    std::this_thread::sleep_for(5ms);
+    throw std::runtime_error(std::string(what) + (running ? " is not ready in time: " : " ended: ") +
+                             process.out() + process.err());
   }
+}
+
+void ServerProcess::wait_until_ready() {
+  wait_for(folder() / "ready", *process_, "the server");
   const std::string url = read_text(folder() / "ready");
   port_ = static_cast<std::uint16_t>(std::stoul(url.substr(url.rfind(':') + 1)));
   kept_.keep(port_);
@@ -84,6 +89,14 @@ Finished ServerProcess::run(std::vector<std::string> arguments, std::chrono::mil
 
 std::unique_ptr<Process> ServerProcess::spawn(std::vector<std::string> arguments) const {
   return std::make_unique<Process>(process_options(std::move(arguments)));
+}
+
+std::unique_ptr<Process> ServerProcess::start_worker() const {
+  const TemporaryFolder beside;
+  const auto ready = beside.path() / "ready";
+  auto worker = spawn({"worker", "--ready-file", ready.string()});
+  wait_for(ready, *worker, "the worker");
+  return worker;
 }
 
 std::string ServerProcess::create_key(const std::string& scope) const {

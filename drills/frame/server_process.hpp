@@ -67,11 +67,15 @@ class ServerProcess {
                std::chrono::milliseconds at_most = std::chrono::seconds(60)) const;
   /// Starts one, e.g. a worker.
   std::unique_ptr<Process> spawn(std::vector<std::string> arguments) const;
+  /// A worker, once it is ready: before that it ends where its database does. Throws as start() does.
+  std::unique_ptr<Process> start_worker() const;
   /// `keys create`. Works while it runs and while it doesn't.
   std::string create_key(const std::string& scope) const;
 
  private:
   ProcessOptions process_options(std::vector<std::string> arguments) const;
+  /// Until the file is there, which is renamed into place: whole once it is there.
+  void wait_for(const std::filesystem::path& ready, Process& process, const char* what) const;
 
   ServerProcessOptions options_;
   std::optional<TemporaryFolder> own_folder_;

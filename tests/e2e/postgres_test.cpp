@@ -240,8 +240,8 @@ TEST(OnPostgresKilled, TheDatabaseAndAWorkerMayDieInTheMiddle) {
                                         {"HOLDFAST_HTTP_ACCESS_LOG", "false"},
                                         {"HOLDFAST_MESSAGING_LEASE", "1s"},
                                         {"HOLDFAST_SAGA_LEASE", "1s"}}});
-  const auto doomed = server.spawn({"worker"});
-  const auto survivor = server.spawn({"worker"});
+  const auto doomed = server.start_worker();
+  const auto survivor = server.start_worker();
   const std::string key = server.create_key("admin");
   HttpConnection http(server.port(), 10s, key);
   for (const auto& [sku, stock] : {std::pair{"HOT", 1'000'000}, std::pair{"SCARCE", kScarce}}) {

@@ -97,7 +97,7 @@ TEST(Serve, AnUnusableDataFolderIsSaidWithTheRemedy) {
 
 TEST(Serve, TwoProcessesMayShareADataFolder) {
   ServerProcess server({.arguments = {"--demo"}});
-  const auto worker = server.spawn({"worker"});
+  const auto worker = server.start_worker();
   HttpConnection http(server.port());
   http.authorize(server.create_key("admin"));
   for (int i = 0; i < 20; ++i) {

@@ -54,7 +54,7 @@ std::map<std::string, std::string> Fleet::environment() const {
 }
 
 void Fleet::start_worker(std::size_t index) {
-  workers_.at(index) = servers_.at(index % servers_.size())->spawn({"worker"});
+  workers_.at(index) = servers_.at(index % servers_.size())->start_worker();
 }
 
 void Fleet::add_probe_product() {

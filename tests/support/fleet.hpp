@@ -50,7 +50,7 @@ class Fleet {
   void kill_server(std::size_t index) { servers_.at(index)->kill(); }
   void start_server(std::size_t index) { servers_.at(index)->start(); }
   void kill_worker(std::size_t index) { workers_.at(index)->kill(); }
-  void start_worker(std::size_t index);
+  void start_worker(std::size_t index);  ///< returns once it is ready
 
   /// Another `holdfast` command on its database, beside what runs.
   Finished run(std::vector<std::string> arguments, std::chrono::milliseconds at_most) const {
