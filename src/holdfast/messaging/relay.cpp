@@ -105,6 +105,8 @@ struct Relay::State {
   runtime::Latch ended;
   bool started = false;
   Instant stop_by = kNever;
+  bool failing = false;          // as RelayState::error says; on the loop only, as the next
+  std::size_t trying_again = 0;  // who sends what failed before
   // Of this round, in the order in which they depend on each other.
   std::string log;         // the broker's
   bool displaced = false;  // another process fills another log
@@ -119,6 +121,7 @@ struct Relay::State {
 
 void Relay::State::failed(const std::string& error) {
   failures.add();
+  failing = true;
   bool first = false;
   {
     const std::lock_guard lock(mutex);
@@ -131,6 +134,7 @@ void Relay::State::failed(const std::string& error) {
 }
 
 void Relay::State::succeeded() {
+  failing = false;
   bool first = false;
   {
     const std::lock_guard lock(mutex);
@@ -275,6 +279,11 @@ void Relay::State::end_round(const Context& ctx) noexcept {
 void Relay::State::forward(const Context& ctx, const Message& message) {
   if (message.attempt > 1) return send_anew(ctx, message);
   const Context own = ctx.detached().with_cancellation(ctx.cancellation());  // however long it takes
+  struct Again {
+    std::size_t& trying;
+    bool once = false;
+    ~Again() { trying -= once ? 1 : 0; }
+  } again{trying_again};
   for (std::uint32_t tries = 0;; ++tries) {
     if (ending()) throw Error(ErrorCode::cancelled, "The relay stops.");
     own.check("sending to the broker");
@@ -283,12 +292,14 @@ void Relay::State::forward(const Context& ctx, const Message& message) {
       sink.send(own.with_timeout(options.send_timeout), log, message);
       HOLDFAST_FAULT("relay.after_send");
       sent.add();
-      if (tries > 0) succeeded();
+      // Who tried in vain may have lost its bucket since: then nobody else would say that all is well.
+      if (tries > 0 || (failing && trying_again == 0)) succeeded();
       return;
     } catch (const Error& error) {
       if (own.cancelled()) throw;
       if (never_to_be_sent(error)) return bury(own, message, error);
       failed(error.what());
+      if (!std::exchange(again.once, true)) ++trying_again;
     }
     pause(own, resilience::backoff_delay(options.backoff, tries, runtime.random()), "waiting to send again");
   }
