@@ -38,6 +38,7 @@ class ClientTest : public ::testing::Test {
   /// Runs `body` on a fiber of a runtime that is not the server's.
   void run(const std::function<void(const Context&, Client&)>& body, ClientOptions options = {}) {
     runtime::Runtime runtime({.loops = 2}, clock, random);
+    options.connect_timeout = 20s;  // TLS counts, and the machine of a test may be busy
     runtime.run([&](const Context& ctx) {
       Client client(runtime, options);
       body(ctx.with_timeout(30s), client);
