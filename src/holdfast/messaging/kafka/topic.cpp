@@ -1,5 +1,6 @@
 #include "holdfast/messaging/kafka/topic.hpp"
 
+#include <array>
 #include <utility>
 
 #include "holdfast/base/error.hpp"
@@ -31,6 +32,9 @@ struct Topic::State {
   }
 
   TopicLog log;
+  // By bucket, what was acknowledged here last.
+  std::array<std::int64_t, kBuckets> sent{};
+  std::string sent_to;  // the log's mark that `sent` is of
 };
 
 Topic::Topic(runtime::Runtime& runtime, observe::Metrics& metrics, observe::Logger logger, Options options)
@@ -48,6 +52,10 @@ void Topic::send(const Context& ctx, const std::string& log, const Message& mess
   state_->require(log);
   WireHeaders headers = to_wire(message);
   headers.emplace_back(kMarkHeader, to.mark());
+  const int bucket = bucket_of(message.key);
+  std::int64_t& previous = state_->sent[static_cast<std::size_t>(bucket)];
+  if (std::exchange(state_->sent_to, to.mark()) != to.mark()) state_->sent.fill(0);
+  if (previous > 0) headers.emplace_back(kPreviousHeader, std::to_string(previous));
   const std::size_t size = size_of(headers) + message.key.size() + message.payload.size() + kBatchOverhead;
   if (size > to.options().max_message_bytes) {
     throw Error(ErrorCode::too_large,
@@ -56,11 +64,12 @@ void Topic::send(const Context& ctx, const std::string& log, const Message& mess
                     ". Raise that and the topic's max.message.bytes, or use a claim check.")
         .reason("message_too_large");
   }
-  const auto partition = static_cast<std::int32_t>(bucket_of(message.key) % to.partitions());
+  const auto partition = static_cast<std::int32_t>(bucket % to.partitions());
   to.client().produce(
       ctx, message.position,
       {.partition = partition, .key = message.key, .payload = message.payload, .headers = headers});
   state_->require(log);  // what was acknowledged meanwhile may be in another
+  previous = message.position;
 }
 
 std::string Topic::log_identity(const Context& /*ctx*/) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
@@ -162,6 +163,24 @@ std::int64_t committed(const kafka::Options& options, const std::string& group, 
   return offset;
 }
 
+/// As a process does that has found the topic to be another: from then on the log has this mark.
+void set_mark(const kafka::Options& options, const std::string& mark) {
+  rd_kafka_conf_t* conf = rd_kafka_conf_new();
+  char error[512];
+  const std::string group = options.topic + ".outbox-relay";
+  rd_kafka_conf_set(conf, "bootstrap.servers", options.servers.front().c_str(), error, sizeof error);
+  rd_kafka_conf_set(conf, "group.id", group.c_str(), error, sizeof error);
+  rd_kafka_t* client = rd_kafka_new(RD_KAFKA_CONSUMER, conf, error, sizeof error);
+  rd_kafka_topic_partition_list_t* list = rd_kafka_topic_partition_list_new(1);
+  rd_kafka_topic_partition_t* part = rd_kafka_topic_partition_list_add(list, options.topic.c_str(), 0);
+  part->offset = 0;
+  part->metadata = strdup(mark.c_str());
+  part->metadata_size = mark.size();
+  EXPECT_EQ(rd_kafka_commit(client, list, 0), RD_KAFKA_RESP_ERR_NO_ERROR);
+  rd_kafka_topic_partition_list_destroy(list);
+  rd_kafka_destroy(client);
+}
+
 TEST_F(KafkaTopic, AReaderPassesOverWhatCameBeforeAndWhatIsNotForIt) {
   run([&](const Context& ctx, runtime::Runtime& runtime) {
     observe::Metrics metrics;
@@ -199,6 +218,53 @@ TEST_F(KafkaTopic, AReaderPassesOverWhatCameBeforeAndWhatIsNotForIt) {
     std::int64_t head = 0;
     static_cast<void>(reader->read(ctx, {}, head));
     EXPECT_TRUE(eventually(ctx, [&] { return committed(options, options.topic + ".g", bucket % 64) == 7; }));
+    reader.reset();
+    link.close(ctx);
+  });
+}
+
+/// The topic was made anew and this process has not heard of it: it sends on, and its reader, which goes on
+/// at an offset of the former one, finds only what came later.
+TEST_F(KafkaTopic, WhatMissesTheOneBeforeItIsTakenOnceTheLogIsSeenToBeTheSame) {
+  run([&](const Context& ctx, runtime::Runtime& runtime) {
+    observe::Metrics metrics;
+    const auto doubted = [&] { return metrics.counter("holdfast_kafka_doubted_total", "").value(); };
+    kafka::Options options = this->options("doubt");
+    options.check_interval = 1h;
+    KafkaServer::shared().make_topic(options.topic, 64);
+    KafkaLink link(runtime, metrics, options);
+    link.topic.connect(ctx);
+    const std::string log = link.topic.log_identity(ctx);
+    const SubscriptionOptions subscription{.group = "g", .topics = {"orders"}};
+    auto reader = link.topic.reader(subscription);
+    for (std::int64_t position = 1; position <= 5; ++position) link.topic.send(ctx, log, example(position));
+    reader->open(bucket_of("a"), 2, log + ":4");
+    EXPECT_THAT(positions(ctx, *reader, 1), ElementsAre(5))
+        << "it is the same log: the others are gone from it";
+    EXPECT_EQ(doubted(), 1u);
+
+    set_mark(options, "64-00000000000000ff");
+    link.topic.send(ctx, log, example(6));
+    reader->close(bucket_of("a"));
+    reader->open(bucket_of("a"), 2, log + ":5");
+    std::int64_t head = 0;
+    const auto given = [&] {
+      std::size_t count = 0;
+      for (const ReadResult& result : reader->read(ctx, {{.read_to = 0, .buckets = ~BucketMask{0}}}, head))
+        count += result.messages.size();
+      return count;
+    };
+    std::size_t count = 0;
+    ASSERT_TRUE(eventually(ctx, [&] {
+      count += given();
+      return link.topic.log_identity(ctx) == options.topic + "@64-00000000000000ff";
+    }));
+    EXPECT_EQ(count, 0u) << "it was sent to a log that is gone, and 3 to 5 had not been seen";
+    EXPECT_EQ(doubted(), 2u);
+    for (std::int64_t position = 3; position <= 6; ++position)
+      link.topic.send(ctx, link.topic.log_identity(ctx), example(position));
+    EXPECT_THAT(positions(ctx, *reader, 4), ElementsAre(3, 4, 5, 6)) << "sent anew by the relay";
+    EXPECT_EQ(doubted(), 2u);
     reader.reset();
     link.close(ctx);
   });

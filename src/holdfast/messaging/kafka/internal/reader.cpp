@@ -150,6 +150,7 @@ void PartitionReader::move_partitions(const Context& ctx) {
   }
   for (const Move& move : moves) {
     Partition& partition = consumer_->partitions[static_cast<std::size_t>(move.partition)];
+    partition.doubted.reset();
     partition.started = move.start_at.has_value();
     partition.next = move.start_at.value_or(0);
     if (partition.started) notify(*partition.queue, changed_);
@@ -168,6 +169,29 @@ std::size_t PartitionReader::room_in(int partition) const noexcept {
   return room;
 }
 
+/// True where its topic is wanted.
+bool PartitionReader::keep(Bucket& bucket, Waiting&& record) {
+  bucket.passed = record.message.position;
+  if (!wanted(record.message.topic)) return false;
+  bucket.waiting.push_back(std::move(record));
+  return true;
+}
+
+/// A log that is another by now may have begun with what was sent before it was noticed. Whoever reads on at
+/// an offset of the former one misses that, and would pass it: so nothing that has missed one before it is
+/// taken until the log was checked. Where it is the same still, there was none (a dead letter), or the topic
+/// has lost it.
+bool PartitionReader::still_doubted(Partition& partition) {
+  if (!partition.doubted) return false;
+  if (log_.checks() < partition.doubted->check) return true;
+  Waiting record = std::move(partition.doubted->record);
+  partition.doubted.reset();
+  partition.next = record.offset + 1;
+  Bucket* bucket = buckets_[static_cast<std::size_t>(bucket_of(record.message.key))].get();
+  if (bucket != nullptr && record.message.position > bucket->passed) keep(*bucket, std::move(record));
+  return false;
+}
+
 /// True where a message was kept.
 bool PartitionReader::take_record(Partition& partition, const rd_kafka_message_s& record,
                                   std::int64_t& head) {
@@ -184,10 +208,12 @@ bool PartitionReader::take_record(Partition& partition, const rd_kafka_message_s
       throw Error(ErrorCode::invalid_argument, "It is in the wrong partition.");
     Bucket* bucket = buckets_[static_cast<std::size_t>(number)].get();
     if (bucket == nullptr || message.position <= bucket->passed) return false;
-    bucket->passed = message.position;
-    if (!wanted(message.topic)) return false;
-    bucket->waiting.push_back({.message = std::move(message), .offset = record.offset});
-    return true;
+    Waiting taken{.message = std::move(message), .offset = record.offset};
+    if (previous_of(record) <= bucket->passed) return keep(*bucket, std::move(taken));
+    log_.doubted.add();
+    partition.next = record.offset;
+    partition.doubted = Doubted{.record = std::move(taken), .check = log_.demand_check()};
+    return false;
   } catch (const Error& error) {
     log_.malformed.add();
     log_.logger().warn("a record of the topic is passed over", {{"topic", log_.options().topic},
@@ -203,7 +229,7 @@ void PartitionReader::take(int number, std::int64_t& head) {
   std::size_t room = std::min(room_in(number), kTakenATurn);
   partition.more = false;
   for (std::size_t taken = 0; taken < kTakenATurn; ++taken) {
-    if (room == 0) return;  // read() comes again when there is some
+    if (room == 0 || still_doubted(partition)) return;  // read() comes again when there is some
     rd_kafka_message_t* record = rd_kafka_consume_queue(partition.queue.get(), 0);
     if (record == nullptr) return;
     const std::unique_ptr<rd_kafka_message_t, void (*)(rd_kafka_message_t*)> owned(record,

@@ -52,11 +52,17 @@ class PartitionReader final : public Reader {
     std::deque<Waiting> waiting = {};
     std::deque<Given> given = {};  // to the broker, and not recorded
   };
+  /// What came without the one before, which is either no more than a dead letter, or of another log.
+  struct Doubted {
+    Waiting record;
+    std::uint64_t check;  // of the log, which it waits for
+  };
   struct Partition {
     QueueHandle queue;
     std::int64_t next = 0;  // all before it were taken
     bool started = false;
     bool more = false;  // there is more at once
+    std::optional<Doubted> doubted = {};
   };
   struct Move {
     int partition;
@@ -70,6 +76,8 @@ class PartitionReader final : public Reader {
   std::vector<Move> planned_moves();
   void take(int partition, std::int64_t& head);
   bool take_record(Partition& partition, const rd_kafka_message_s& record, std::int64_t& head);
+  bool still_doubted(Partition& partition);
+  bool keep(Bucket& bucket, Waiting&& record);
   std::size_t room_in(int partition) const noexcept;
   std::int64_t next_offset(const Bucket& bucket) const noexcept;
   void commit_offsets();

@@ -2,6 +2,8 @@
 
 #include <librdkafka/rdkafka.h>
 
+#include <charconv>
+
 #include "holdfast/messaging/kafka/internal/topic_log.hpp"
 
 namespace holdfast::messaging::kafka {
@@ -13,16 +15,26 @@ std::string_view text_in(const void* data, std::size_t size) {
   return data == nullptr ? std::string_view() : std::string_view(static_cast<const char*>(data), size);
 }
 
-}  // namespace
-
-std::string mark_of(const rd_kafka_message_s& record) {
+/// Empty where there is none.
+std::string_view header_of(const rd_kafka_message_s& record, std::string_view header) {
   rd_kafka_headers_t* headers = nullptr;
   if (rd_kafka_message_headers(&record, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
   const void* value = nullptr;
   std::size_t size = 0;
-  const std::string name(kMarkHeader);
+  const std::string name(header);
   if (rd_kafka_header_get_last(headers, name.c_str(), &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  return std::string(text_in(value, size));
+  return text_in(value, size);
+}
+
+}  // namespace
+
+std::string mark_of(const rd_kafka_message_s& record) { return std::string(header_of(record, kMarkHeader)); }
+
+std::int64_t previous_of(const rd_kafka_message_s& record) {
+  const std::string_view text = header_of(record, kPreviousHeader);
+  std::int64_t position = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), position);
+  return error == std::errc() && end == text.data() + text.size() ? position : 0;
 }
 
 Message read_record(const rd_kafka_message_s& record) {

@@ -75,6 +75,8 @@ TopicLog::TopicLog(runtime::Runtime& runtime, observe::Metrics& metrics, observe
       resets(
           metrics.counter("holdfast_kafka_reader_resets_total",
                           "Partitions that a reader began anew: another log, or an error of the server's.")),
+      doubted(metrics.counter("holdfast_kafka_doubted_total",
+                              "Records that came without the one before, for which the topic was checked.")),
       runtime_(runtime),
       logger_(std::move(logger)),
       options_(std::move(options)),
@@ -134,14 +136,26 @@ std::string TopicLog::agree_on_mark(const Context& ctx, int partitions) {
 }
 
 void TopicLog::check(const Context& ctx) {
+  const std::uint64_t number = ++checks_begun_;
   client_.renew_if_broken();
   const std::string mark = agree_on_mark(ctx, require_topic(ctx));
-  if (mark == mark_ && !identity_.empty()) return;
+  checks_done_ = number;
+  if (mark == mark_ && !identity_.empty()) return notify_listeners();
   if (identity_.empty()) {
     connections_.add();
     logger_.info(ctx, "connected to Kafka", {{"topic", options_.topic}, {"mark", mark}});
   }
   set_identity(mark, {});
+}
+
+std::uint64_t TopicLog::demand_check() {
+  demanded_ = checks_begun_ + 1;
+  client_.changed().notify();
+  return demanded_;
+}
+
+void TopicLog::notify_listeners() noexcept {
+  for (runtime::Signal* listener : listeners_) listener->notify();
 }
 
 void TopicLog::set_identity(const std::string& mark, std::string problem) {
@@ -151,7 +165,7 @@ void TopicLog::set_identity(const std::string& mark, std::string problem) {
     partitions_ = partitions_in(mark);
   }
   identity_ = mark.empty() ? std::string() : options_.topic + "@" + mark;
-  for (runtime::Signal* listener : listeners_) listener->notify();
+  notify_listeners();
   const std::lock_guard lock(mutex_);
   problem_ = std::move(problem);
   connected_.set(identity_.empty() ? 0 : 1);
@@ -179,15 +193,19 @@ void TopicLog::keep() {
     if (!identity_.empty()) {
       tries = 0;
       const std::uint64_t seen = client_.changed().version();
-      const runtime::Woken woken = client_.changed().wait_past(ctx.with_timeout(options_.check_interval),
-                                                               seen, "waiting for Kafka to be lost");
+      runtime::Woken woken = runtime::Woken::by_event;
+      if (demanded_ <= checks_begun_) {
+        woken = client_.changed().wait_past(ctx.with_timeout(options_.check_interval), seen,
+                                            "waiting for Kafka to be lost");
+      }
       if (closing_) break;
       if (client_.down()) {
         set_identity({}, "Kafka is not connected: " + client_.last_error() + ".");
         logger_.warn(ctx, "the connection to Kafka was lost", {{"error", client_.last_error()}});
         continue;
       }
-      if (woken == runtime::Woken::by_event && !client_.broken()) continue;
+      const bool demanded = demanded_ > checks_begun_;
+      if (woken == runtime::Woken::by_event && !client_.broken() && !demanded) continue;
     } else {
       const Duration wait = resilience::backoff_delay(options_.reconnect, tries, runtime_.random());
       const std::uint64_t seen = wake_.version();
