@@ -6,7 +6,8 @@
 // group of ours has committed to the topic, which Kafka forgets with the topic. Each record carries the mark
 // as well; records of another mark were meant for a log that is gone, and readers pass them over. Until the
 // mark is asked for again, a process may read from, and send to, a topic that is another by now. So each
-// record also tells which one of its bucket went before it: who has not seen that one asks for the mark first.
+// record also tells which one of its bucket went before it: who has not seen that one asks for the mark
+// first.
 //
 // Thread-safety: one loop, but where it says so.
 #pragma once
