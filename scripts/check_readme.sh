@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 place=$(mktemp -d)
-port=$((20000 + RANDOM % 20000))
+# Below those that the kernel chooses from, and those of other tests (base/testing/free_port.hpp).
+port=$((10000 + RANDOM % 10000))
+while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((10000 + RANDOM % 10000)); done
 export HOLDFAST_DATA=$place/data HOLDFAST_HTTP_ADDRESS=127.0.0.1:$port PAYSIM_ADDRESS=127.0.0.1:0
 export CARRIERSIM_ADDRESS=127.0.0.1:0
 server=

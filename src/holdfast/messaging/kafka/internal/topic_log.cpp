@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kLookAgain = std::chrono::milliseconds(50);
 constexpr int kMostLooks = 20;                       ///< for a topic that was just made
+constexpr int kLooksBefore = 3;                      ///< it is made: servers that just began know of none yet
 constexpr Duration kRemark = std::chrono::hours(1);  ///< Kafka forgets offsets that are a week old
 constexpr std::string_view kHexDigits = "0123456789abcdef";
 
@@ -93,7 +94,10 @@ std::string TopicLog::problem() const {
 }
 
 int TopicLog::require_topic(const Context& ctx) {
-  if (const int partitions = client_.count_partitions(ctx); partitions > 0) return partitions;
+  for (int looks = 0; looks < kLooksBefore; ++looks) {
+    if (looks > 0) runtime::sleep_for(ctx, kLookAgain);
+    if (const int partitions = client_.count_partitions(ctx); partitions > 0) return partitions;
+  }
   if (!options_.own_outbox)
     throw Error(ErrorCode::unavailable, "Kafka has no topic " + options_.topic + " (broker.kafka.topic).")
         .reason("kafka_no_topic");
