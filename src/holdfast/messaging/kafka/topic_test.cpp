@@ -184,7 +184,8 @@ void set_mark(const kafka::Options& options, const std::string& mark) {
 TEST_F(KafkaTopic, AReaderPassesOverWhatCameBeforeAndWhatIsNotForIt) {
   run([&](const Context& ctx, runtime::Runtime& runtime) {
     observe::Metrics metrics;
-    const kafka::Options options = this->options("reader");
+    kafka::Options options = this->options("reader");
+    options.commit_interval = 50ms;
     KafkaServer::shared().make_topic(options.topic, 64);
     KafkaLink link(runtime, metrics, options);
     link.topic.connect(ctx);

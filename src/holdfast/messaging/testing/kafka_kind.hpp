@@ -29,7 +29,6 @@ inline kafka::Options kafka_options(const KafkaServer& server, const std::string
   options.request_timeout = std::chrono::seconds(2);
   options.fetch_wait = std::chrono::milliseconds(10);  // the mock keeps it though records come
   options.check_interval = std::chrono::milliseconds(100);
-  options.commit_interval = std::chrono::milliseconds(50);
   options.reconnect = {.base = std::chrono::milliseconds(10), .cap = std::chrono::milliseconds(100)};
   return options;
 }
